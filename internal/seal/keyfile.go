@@ -102,10 +102,10 @@ func parseKeyFile(text []byte) (Key, error) {
 		}
 		name, value, found := strings.Cut(content, ":")
 		if !found || name != "id" && name != "key" {
-			return Key{}, fmt.Errorf("line %d is neither a comment nor id: or key:", number)
+			return Key{}, fmt.Errorf("line %d is neither a comment nor an id or key", number)
 		}
 		if _, repeated := fields[name]; repeated {
-			return Key{}, fmt.Errorf("line %d repeats %s:", number, name)
+			return Key{}, fmt.Errorf("line %d gives the %s again", number, name)
 		}
 		fields[name] = strings.TrimSpace(value)
 	}

@@ -116,7 +116,7 @@ func TestReadKeyFileRefuses(t *testing.T) {
 		{"bad id", "id: zz\nkey: " + encoded, "hexadecimal"},
 		{"short key", "id: " + id + "\nkey: AAAA", "32 bytes"},
 		{"not base64", "id: " + id + "\nkey: !!!!", "32 bytes"},
-		{"repeated", string(good) + "id: " + id + "\n", "repeats id:"},
+		{"repeated", string(good) + "id: " + id + "\n", "gives the id again"},
 		{"stray line", string(good) + "colour: red\n", "neither"},
 		{"a PEM file", "-----BEGIN PRIVATE KEY-----\n", "line 1 is neither"},
 		{"huge", strings.Repeat("# comment\n", 1000), "longer than"},

@@ -1,0 +1,124 @@
+package gatehouse
+
+import (
+	"time"
+
+	"gatehouse/internal/config"
+)
+
+// TenantID names a tenant. It is the first column of every primary key.
+type TenantID string
+
+// DefaultTenant lives at the root of the public URL.
+const DefaultTenant TenantID = "default"
+
+// Tenant is one issuer with its own clients, users, resources and keys.
+type Tenant struct {
+	ID TenantID
+	// Issuer is the issuer identifier, without a trailing slash; it comes
+	// from configuration, never from a request.
+	Issuer   string
+	Settings Settings
+}
+
+// Settings are a tenant's policies. They are data: `gatehouse apply` writes
+// them, and a running server follows.
+type Settings struct {
+	// Name is shown on every page.
+	Name string `yaml:"name" json:"name,omitempty"`
+	// SupportURI is linked from error pages.
+	SupportURI string `yaml:"support_uri" json:"support_uri,omitempty"`
+
+	// AccessTokenLifetime is for resources that do not set their own.
+	AccessTokenLifetime config.Duration `yaml:"access_token_lifetime" json:"access_token_lifetime,omitzero"`
+	IDTokenLifetime     config.Duration `yaml:"id_token_lifetime" json:"id_token_lifetime,omitzero"`
+	// CodeLifetime is at most MaxCodeLifetime.
+	CodeLifetime            config.Duration `yaml:"code_lifetime" json:"code_lifetime,omitzero"`
+	RefreshIdleLifetime     config.Duration `yaml:"refresh_idle_lifetime" json:"refresh_idle_lifetime,omitzero"`
+	RefreshAbsoluteLifetime config.Duration `yaml:"refresh_absolute_lifetime" json:"refresh_absolute_lifetime,omitzero"`
+	// RefreshGrace is how long the holder of the immediate predecessor
+	// receives the same successor. Zero means none at all.
+	RefreshGrace *config.Duration `yaml:"refresh_grace" json:"refresh_grace,omitempty"`
+
+	SessionIdleLifetime     config.Duration `yaml:"session_idle_lifetime" json:"session_idle_lifetime,omitzero"`
+	SessionAbsoluteLifetime config.Duration `yaml:"session_absolute_lifetime" json:"session_absolute_lifetime,omitzero"`
+	// InteractionLifetime is how long a person may take between the
+	// authorization request and its answer.
+	InteractionLifetime config.Duration `yaml:"interaction_lifetime" json:"interaction_lifetime,omitzero"`
+
+	Throttle   Throttle   `yaml:"throttle" json:"throttle,omitzero"`
+	RateLimits RateLimits `yaml:"rate_limits" json:"rate_limits,omitzero"`
+
+	// EventRetention is how long events are kept.
+	EventRetention config.Duration `yaml:"event_retention" json:"event_retention,omitzero"`
+	// DefaultResource is the audience of tokens when neither the request,
+	// its scopes nor the client name one; the issuer itself when empty.
+	DefaultResource string `yaml:"default_resource" json:"default_resource,omitempty"`
+}
+
+// Throttle bounds guessing at the login form, per account and address.
+type Throttle struct {
+	// FreeAttempts may fail before the first delay.
+	FreeAttempts int `yaml:"free_attempts" json:"free_attempts,omitzero"`
+	// FirstDelay doubles with each further failure up to MaxDelay.
+	FirstDelay config.Duration `yaml:"first_delay" json:"first_delay,omitzero"`
+	MaxDelay   config.Duration `yaml:"max_delay" json:"max_delay,omitzero"`
+	// Window is how long a failure is remembered.
+	Window config.Duration `yaml:"window" json:"window,omitzero"`
+}
+
+// RateLimits are requests per second; the burst is ten seconds' worth. Zero
+// takes the default, a negative number turns the limit off.
+type RateLimits struct {
+	TokenPerClient         float64 `yaml:"token_per_client" json:"token_per_client,omitzero"`
+	IntrospectionPerClient float64 `yaml:"introspection_per_client" json:"introspection_per_client,omitzero"`
+	// FailuresPerAddress limits failed client authentication, codes, tokens
+	// and logins from one address.
+	FailuresPerAddress float64 `yaml:"failures_per_address" json:"failures_per_address,omitzero"`
+}
+
+// MaxCodeLifetime is the longest life a tenant may give to codes.
+const MaxCodeLifetime = 10 * time.Minute
+
+const day = 24 * time.Hour
+
+// WithDefaults returns the settings with every unset one at its default.
+func (s Settings) WithDefaults() Settings {
+	fill := func(field *config.Duration, value time.Duration) {
+		if *field == 0 {
+			*field = config.Duration(value)
+		}
+	}
+	if s.Name == "" {
+		s.Name = "Gatehouse"
+	}
+	fill(&s.AccessTokenLifetime, 10*time.Minute)
+	fill(&s.IDTokenLifetime, 10*time.Minute)
+	fill(&s.CodeLifetime, time.Minute)
+	fill(&s.RefreshIdleLifetime, 30*day)
+	fill(&s.RefreshAbsoluteLifetime, 90*day)
+	if s.RefreshGrace == nil {
+		grace := config.Duration(30 * time.Second)
+		s.RefreshGrace = &grace
+	}
+	fill(&s.SessionIdleLifetime, day)
+	fill(&s.SessionAbsoluteLifetime, 7*day)
+	fill(&s.InteractionLifetime, time.Hour)
+	fill(&s.Throttle.FirstDelay, time.Second)
+	fill(&s.Throttle.MaxDelay, 15*time.Minute)
+	fill(&s.Throttle.Window, time.Hour)
+	if s.Throttle.FreeAttempts == 0 {
+		s.Throttle.FreeAttempts = 5
+	}
+	fill(&s.EventRetention, 180*day)
+	if s.RateLimits.TokenPerClient == 0 {
+		s.RateLimits.TokenPerClient = 1000
+	}
+	if s.RateLimits.IntrospectionPerClient == 0 {
+		s.RateLimits.IntrospectionPerClient = 2000
+	}
+	if s.RateLimits.FailuresPerAddress == 0 {
+		s.RateLimits.FailuresPerAddress = 20
+	}
+	return s
+}

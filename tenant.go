@@ -38,7 +38,7 @@ type Settings struct {
 	RefreshAbsoluteLifetime config.Duration `yaml:"refresh_absolute_lifetime" json:"refresh_absolute_lifetime,omitzero"`
 	// RefreshGrace is how long the holder of the immediate predecessor
 	// receives the same successor. Zero means none at all.
-	RefreshGrace *config.Duration `yaml:"refresh_grace" json:"refresh_grace,omitempty"`
+	RefreshGrace *config.DurationOrZero `yaml:"refresh_grace" json:"refresh_grace,omitempty"`
 
 	SessionIdleLifetime     config.Duration `yaml:"session_idle_lifetime" json:"session_idle_lifetime,omitzero"`
 	SessionAbsoluteLifetime config.Duration `yaml:"session_absolute_lifetime" json:"session_absolute_lifetime,omitzero"`
@@ -98,7 +98,7 @@ func (s Settings) WithDefaults() Settings {
 	fill(&s.RefreshIdleLifetime, 30*day)
 	fill(&s.RefreshAbsoluteLifetime, 90*day)
 	if s.RefreshGrace == nil {
-		grace := config.Duration(30 * time.Second)
+		grace := config.DurationOrZero(30 * time.Second)
 		s.RefreshGrace = &grace
 	}
 	fill(&s.SessionIdleLifetime, day)

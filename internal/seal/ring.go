@@ -2,6 +2,7 @@ package seal
 
 import (
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
 	"encoding/binary"
 
@@ -105,4 +106,16 @@ func (r *Ring) Open(sealed, additional []byte) ([]byte, bool) {
 func bind(header, additional []byte) []byte {
 	bound := make([]byte, 0, len(header)+len(additional))
 	return append(append(bound, header...), additional...)
+}
+
+// VerifyMAC says, in constant time for each key, whether the tag is Key.MAC of the parts under any
+// key of the ring.
+func (r *Ring) VerifyMAC(tag []byte, parts ...[]byte) bool {
+	verified := false
+	for _, e := range r.entries {
+		if hmac.Equal(tag, e.key.MAC(parts...)) {
+			verified = true
+		}
+	}
+	return verified
 }

@@ -1,0 +1,205 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"gatehouse"
+	"gatehouse/oauth"
+)
+
+// Tenancy finds the tenant of a request by its host and path; prefix is the
+// part of the path that belongs to the tenant.
+type Tenancy interface {
+	Resolve(ctx context.Context, host, path string) (tenant gatehouse.Tenant, prefix string, found bool, err error)
+}
+
+// Origins tells whether a page of that origin belongs to a registered client.
+type Origins interface {
+	KnownOrigin(ctx context.Context, tenant gatehouse.TenantID, origin string) (bool, error)
+}
+
+// Refusal is what is remembered of a refused request, for the operator.
+type Refusal struct {
+	ID       string
+	Endpoint string
+	Tenant   gatehouse.TenantID
+	Error    *oauth.Error
+	Request  string
+	Address  string
+	Notes    []slog.Attr
+}
+
+// Config is what a Mux needs.
+type Config struct {
+	Rows    []Row
+	Tenancy Tenancy
+	Origins Origins
+	Log     *slog.Logger
+	// Refused, when set, is told of every refusal after it was logged.
+	Refused func(Refusal)
+	// Secure adds Strict-Transport-Security to every answer.
+	Secure bool
+}
+
+// Mux serves the rows. It is safe for concurrent use.
+type Mux struct {
+	config Config
+	exact  map[string][]*Row
+	below  []*Row
+}
+
+// NewMux joins rows into one handler. Two rows for one method and path are a
+// defect of the program and refused.
+func NewMux(config Config) (*Mux, error) {
+	m := &Mux{config: config, exact: map[string][]*Row{}}
+	for i := range config.Rows {
+		row := &m.config.Rows[i]
+		for _, other := range m.exact[row.Path] {
+			if slices.ContainsFunc(row.Methods, func(method string) bool { return slices.Contains(other.Methods, method) }) {
+				return nil, fmt.Errorf("endpoints %s and %s both serve %s", other.Name, row.Name, row.Path)
+			}
+		}
+		m.exact[row.Path] = append(m.exact[row.Path], row)
+		if strings.HasSuffix(row.Path, "/") {
+			m.below = append(m.below, row)
+		}
+	}
+	return m, nil
+}
+
+// Rows returns the table in the order in which it was given.
+func (m *Mux) Rows() []Row { return m.config.Rows }
+
+// hstsValue is one year and all subdomains' own decision.
+const hstsValue = "max-age=31536000"
+
+func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	r := &Request{Request: hr, ID: rand.Text()[:16]}
+	if m.config.Secure {
+		w.Header().Set("Strict-Transport-Security", hstsValue)
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("X-Request-Id", r.ID)
+	defer m.recovered(w, r)
+
+	// A path that is not written in its plain form names no endpoint: two
+	// readers could take it for different ones.
+	if hr.URL.RawPath != "" || hr.URL.EscapedPath() != hr.URL.Path {
+		notFound(w)
+		return
+	}
+	tenant, prefix, found, err := m.config.Tenancy.Resolve(hr.Context(), hr.Host, hr.URL.Path)
+	if err != nil {
+		m.refuse(w, r, &Row{Name: "tenant", Errors: JSONErrors}, err)
+		return
+	}
+	if !found {
+		notFound(w)
+		return
+	}
+	r.Tenant, r.Prefix = tenant, prefix
+	rows := m.rowsAt(strings.TrimPrefix(hr.URL.Path, prefix))
+	if len(rows) == 0 {
+		notFound(w)
+		return
+	}
+	m.dispatch(w, r, rows)
+}
+
+func (m *Mux) rowsAt(path string) []*Row {
+	if rows, found := m.exact[path]; found {
+		return rows
+	}
+	for _, row := range m.below {
+		if strings.HasPrefix(path, row.Path) {
+			return []*Row{row}
+		}
+	}
+	return nil
+}
+
+func (m *Mux) dispatch(w http.ResponseWriter, r *Request, rows []*Row) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	var allowed []string
+	for _, row := range rows {
+		if slices.Contains(row.Methods, method) {
+			if row.CORS != NoCORS && !m.allowOrigin(w, r, row) {
+				return
+			}
+			m.serve(w, r, row)
+			return
+		}
+		allowed = append(allowed, row.Methods...)
+	}
+	if method == http.MethodOptions && rows[0].CORS != NoCORS {
+		m.preflight(w, r, rows[0], allowed)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	w.WriteHeader(http.StatusMethodNotAllowed)
+}
+
+func (m *Mux) serve(w http.ResponseWriter, r *Request, row *Row) {
+	limit := row.BodyLimit
+	if limit == 0 {
+		limit = DefaultBodyLimit
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	if err := row.Serve(w, r); err != nil {
+		m.refuse(w, r, row, err)
+	}
+}
+
+func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
+	refusal := oauth.AsError(err)
+	level := slog.LevelInfo
+	if refusal.Status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String("id", refusal.ID), slog.String("rule", refusal.Rule), slog.String("error", string(refusal.Code)),
+		slog.Int("status", refusal.Status), slog.String("endpoint", row.Name), slog.String("tenant", string(r.Tenant.ID)),
+		slog.String("request", r.ID), slog.String("address", Address(r.Request)),
+	}
+	attrs = append(attrs, r.notes...)
+	if refusal.Cause != nil {
+		attrs = append(attrs, slog.String("cause", refusal.Cause.Error()))
+	}
+	m.config.Log.LogAttrs(r.Context(), level, "refused", attrs...)
+	if m.config.Refused != nil {
+		m.config.Refused(Refusal{refusal.ID, row.Name, r.Tenant.ID, refusal, r.ID, Address(r.Request), r.notes})
+	}
+	row.Errors(w, r, refusal)
+}
+
+// recovered turns a panic into one log line and a 500 without a word about
+// our insides.
+func (m *Mux) recovered(w http.ResponseWriter, r *Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	m.config.Log.LogAttrs(r.Context(), slog.LevelError, "panic",
+		slog.String("request", r.ID), slog.Any("cause", cause), slog.String("stack", string(debug.Stack())))
+	oauth.WriteError(w, r.Request, oauth.Fault(nil))
+}
+
+func notFound(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write([]byte("404: there is nothing at this address\n"))
+}

@@ -1,0 +1,112 @@
+package endpoint
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"gatehouse"
+	"gatehouse/oauth"
+)
+
+// DefaultBodyLimit bounds request bodies of rows that set no limit, in bytes.
+const DefaultBodyLimit = 64 << 10
+
+// Caller is who may call an endpoint.
+type Caller string
+
+// The callers.
+const (
+	Anyone            Caller = "anyone"
+	ClientCredentials Caller = "client"
+	BearerToken       Caller = "bearer"
+	Browser           Caller = "browser"
+)
+
+// CORS is which pages of other origins may call an endpoint from a browser.
+type CORS int
+
+// The zero value admits none.
+const (
+	NoCORS      CORS = iota
+	AnyOrigin        // public documents
+	KnownOrigin      // origins of the tenant's registered clients
+)
+
+// Row is one endpoint: its policy and what serves it. Discovery and the
+// printed list of routes are derived from the rows.
+type Row struct {
+	// Name is the endpoint's name in logs and documentation.
+	Name string
+	// Path without the tenant's prefix. A path that ends in a slash serves
+	// everything below it, too.
+	Path    string
+	Methods []string
+	Caller  Caller
+	CORS    CORS
+	// BodyLimit in bytes; DefaultBodyLimit when zero.
+	BodyLimit int64
+	// Metadata is the member of the server's metadata that publishes the
+	// endpoint's URL; "" when none does.
+	Metadata string
+	// Serve answers, or returns why not: an *oauth.Error refuses, any other
+	// error is a fault of ours. It has then written nothing.
+	Serve func(http.ResponseWriter, *Request) error
+	// Errors writes the refusal.
+	Errors func(http.ResponseWriter, *Request, *oauth.Error)
+}
+
+// JSONErrors is the error writer of RFC 6749 §5.2.
+func JSONErrors(w http.ResponseWriter, r *Request, e *oauth.Error) {
+	oauth.WriteError(w, r.Request, e)
+}
+
+// Request is one request to a tenant's endpoint.
+type Request struct {
+	*http.Request
+	Tenant gatehouse.Tenant
+	// Prefix is the tenant's part of the path, "" for the default tenant.
+	Prefix string
+	// ID names the request in logs and events.
+	ID string
+
+	notes []slog.Attr
+}
+
+// Path returns the path of an endpoint of this tenant as browsers see it.
+func (r *Request) Path(path string) string { return r.Prefix + path }
+
+// Context is the request's context.
+func (r *Request) Context() context.Context { return r.Request.Context() }
+
+// Note adds an attribute to the log line of a refusal of this request. The
+// value must not be a secret.
+func (r *Request) Note(name, value string) {
+	r.notes = append(r.notes, slog.String(name, value))
+}
+
+// Circumstance returns where the request came from, for events.
+func (r *Request) Circumstance() gatehouse.Circumstance {
+	return gatehouse.Circumstance{Address: Address(r.Request), UserAgent: bounded(r.UserAgent()), RequestID: r.ID}
+}
+
+// maxUserAgent bounds what is kept of a User-Agent header, in bytes.
+const maxUserAgent = 256
+
+func bounded(text string) string {
+	if len(text) > maxUserAgent {
+		return text[:maxUserAgent]
+	}
+	return text
+}
+
+// Address returns the caller's network address without its port. No proxy is
+// believed.
+func Address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -157,6 +157,15 @@ func TestRefusalOutsideFunctions(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, wrong, "call it inside a function")
+
+	if err := os.WriteFile(filepath.Join(root, "profile"), []byte("mode: set\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wrong, err = refusals(root, []string{filepath.Join(root, "profile")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, wrong, "no test was built with this file")
 }
 
 func TestProfileMustBeOne(t *testing.T) {

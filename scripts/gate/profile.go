@@ -20,7 +20,8 @@ type coverage map[string]map[string]*block
 type runState int
 
 const (
-	notInstrumented runState = iota
+	notBuilt        runState = iota // the profiles do not know the file
+	notInstrumented                 // they know the file, and nothing of the place
 	notRun
 	wasRun
 )
@@ -98,6 +99,8 @@ func (c coverage) at(file string, line, col int) runState {
 		}
 	}
 	switch {
+	case c[file] == nil:
+		return notBuilt
 	case inner == nil:
 		return notInstrumented
 	case inner.run:

@@ -66,6 +66,8 @@ func refusals(root string, profiles []string) ([]string, error) {
 		switch covered.at(module+"/"+call.file, call.line, call.col) {
 		case notRun:
 			wrong = append(wrong, fmt.Sprintf("%s: no test makes the server refuse by the rule %q", call.at(), call.rule))
+		case notBuilt:
+			wrong = append(wrong, fmt.Sprintf("%s: no test was built with this file, so none makes the server refuse by the rule %q", call.at(), call.rule))
 		case notInstrumented:
 			wrong = append(wrong, fmt.Sprintf("%s: coverage does not see this oauth.Refuse; call it inside a function", call.at()))
 		}

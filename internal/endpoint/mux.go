@@ -127,12 +127,9 @@ func (m *Mux) rowsAt(path string) []*Row {
 
 func (m *Mux) dispatch(w http.ResponseWriter, r *Request, rows []*Row) {
 	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
 	var allowed []string
 	for _, row := range rows {
-		if slices.Contains(row.Methods, method) {
+		if row.serves(method) {
 			if row.CORS != NoCORS && !m.allowOrigin(w, r, row) {
 				return
 			}
@@ -178,6 +175,10 @@ func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
 	m.config.Log.LogAttrs(r.Context(), level, "refused", attrs...)
 	if m.config.Refused != nil {
 		m.config.Refused(Refusal{refusal.ID, row.Name, r.Tenant.ID, refusal, r.ID, Address(r.Request), r.notes})
+	}
+	if r.answer != nil {
+		r.answer(w, refusal)
+		return
 	}
 	row.Errors(w, r, refusal)
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 
 	"gatehouse"
 	"gatehouse/oauth"
@@ -57,6 +58,15 @@ type Row struct {
 	Errors func(http.ResponseWriter, *Request, *oauth.Error)
 }
 
+// serves says whether the row answers the method. HEAD is GET without a body,
+// but not where a GET may act for the person at the browser.
+func (row *Row) serves(method string) bool {
+	if method == http.MethodHead && row.Caller != Browser {
+		method = http.MethodGet
+	}
+	return slices.Contains(row.Methods, method)
+}
+
 // JSONErrors is the error writer of RFC 6749 §5.2.
 func JSONErrors(w http.ResponseWriter, r *Request, e *oauth.Error) {
 	oauth.WriteError(w, r.Request, e)
@@ -71,8 +81,14 @@ type Request struct {
 	// ID names the request in logs and events.
 	ID string
 
-	notes []slog.Attr
+	notes  []slog.Attr
+	answer func(http.ResponseWriter, *oauth.Error)
 }
+
+// AnswerRefusals has refusals of this request written by answer instead of
+// the row's writer: an authorization request does so once its redirect URI is
+// trusted.
+func (r *Request) AnswerRefusals(answer func(http.ResponseWriter, *oauth.Error)) { r.answer = answer }
 
 // Path returns the path of an endpoint of this tenant as browsers see it.
 func (r *Request) Path(path string) string { return r.Prefix + path }

@@ -55,6 +55,8 @@ type Interaction struct {
 	Prompt          []string
 	MaxAge          *int // seconds
 	LoginHint       string
+	// HintSubject is whose session the client expects (id_token_hint).
+	HintSubject string
 
 	// Session is the sid that the user chose to continue with, or that the
 	// consent page was shown for; Subject is that session's user.
@@ -79,6 +81,7 @@ type wire struct {
 	Prompt          []string `json:"p,omitempty"`
 	MaxAge          *int     `json:"ma,omitempty"`
 	LoginHint       string   `json:"lh,omitempty"`
+	HintSubject     string   `json:"hs,omitempty"`
 	Session         string   `json:"se,omitempty"`
 	Subject         string   `json:"su,omitempty"`
 }
@@ -120,7 +123,7 @@ func (b *Box) Seal(r *endpoint.Request, in Interaction) (string, error) {
 		RedirectURI: in.RedirectURI, RedirectURISent: in.RedirectURISent, ResponseMode: in.ResponseMode,
 		State: in.State, Nonce: in.Nonce, CodeChallenge: in.CodeChallenge, Scope: in.Scope.String(),
 		Resources: in.Resources, Prompt: in.Prompt, MaxAge: in.MaxAge, LoginHint: in.LoginHint,
-		Session: in.Session, Subject: in.Subject,
+		HintSubject: in.HintSubject, Session: in.Session, Subject: in.Subject,
 	})
 	if err != nil {
 		return "", err
@@ -180,7 +183,7 @@ func (b *Box) open(tenant gatehouse.TenantID, text string, stage Stage) (Interac
 		ClientID: w.ClientID, RedirectURI: w.RedirectURI, RedirectURISent: w.RedirectURISent,
 		ResponseMode: w.ResponseMode, State: w.State, Nonce: w.Nonce, CodeChallenge: w.CodeChallenge,
 		Scope: scope, Resources: w.Resources, Prompt: w.Prompt, MaxAge: w.MaxAge, LoginHint: w.LoginHint,
-		Session: w.Session, Subject: w.Subject,
+		HintSubject: w.HintSubject, Session: w.Session, Subject: w.Subject,
 	}, true
 }
 

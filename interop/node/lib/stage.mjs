@@ -1,0 +1,47 @@
+// What the harness tells a program about the running gatehouse, in the variable
+// GATEHOUSE_INTEROP: the line of `gatehouse dev --json` and the callback's origin.
+
+const told = JSON.parse(process.env.GATEHOUSE_INTEROP ?? 'null')
+if (!told) {
+  console.error('GATEHOUSE_INTEROP is not set: this program is started by `go test ./interop`')
+  process.exit(2)
+}
+
+export const { issuer, playground, api, users, clients } = told.dev
+export const callback = told.callback // an origin, http://127.0.0.1:PORT
+export const port = new URL(callback).port
+export const chromium = told.chromium
+export const screenshots = told.screenshots
+
+const own = {
+  'interop-web': 'interop-web-0123456789abcdefghijklmnop',
+  'interop-post': 'interop-post-0123456789abcdefghijklmnop',
+  'interop-oidc': 'interop-oidc-0123456789abcdefghijklmnop',
+  'interop-bounce': 'interop-bounce-0123456789abcdefghijklmnop',
+  'notes-api': 'notes-api-0123456789abcdefghijklmnop',
+}
+
+export function secretOf(clientID) {
+  const demo = clients.find((c) => c.client_id === clientID)
+  const secret = demo?.client_secret ?? own[clientID]
+  if (!secret) throw new Error(`no secret is known for ${clientID}`)
+  return secret
+}
+
+// The ready clients of dev, by what they are.
+export const web = one('confidential web', (c) => c.token_endpoint_auth_method.startsWith('client_secret') && c.grant_types.includes('authorization_code'))
+export const spa = one('public', (c) => c.token_endpoint_auth_method === 'none' && c.grant_types.includes('authorization_code'))
+export const machine = one('machine', (c) => c.grant_types.includes('client_credentials'))
+
+function one(kind, matches) {
+  const found = clients.find(matches)
+  if (!found) throw new Error(`gatehouse dev offers no ${kind} client`)
+  return found
+}
+
+// People of testdata/tenant.yaml.
+export const ingrid = { username: 'ingrid', password: 'a long walk by the sea', sub: 'user-ingrid', name: 'Ingrid Interop', email: 'ingrid@example.com' }
+export const otto = { username: 'otto', password: 'another walk in the woods', sub: 'user-otto' }
+export const wanda = { username: 'wanda', password: 'wanda never signs in here', sub: 'user-wanda' }
+
+export const notes = 'https://notes.example'

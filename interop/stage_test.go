@@ -1,0 +1,261 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Bounds of the harness itself.
+const (
+	readyWithin = 20 * time.Second // from start to the line of --json, under load
+	stopsWithin = 10 * time.Second
+	nodeWithin  = 100 * time.Second
+)
+
+// builtBinary holds the path of the gatehouse binary that TestMain built.
+var builtBinary string
+
+func TestMain(m *testing.M) {
+	status, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "interop:", err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+func buildAndRun(m *testing.M) (status int, err error) {
+	dir, err := os.MkdirTemp("", "gatehouse-interop-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	builtBinary = filepath.Join(dir, "gatehouse")
+	build := exec.Command("go", "build", "-o", builtBinary, "gatehouse/cmd/gatehouse")
+	if output, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building cmd/gatehouse: %w\n%s", err, output)
+	}
+	return m.Run(), nil
+}
+
+// devLine is the line that `gatehouse dev --json` prints.
+type devLine struct {
+	Issuer     string      `json:"issuer"`
+	Playground string      `json:"playground"`
+	API        string      `json:"api"`
+	Users      []devUser   `json:"users"`
+	Clients    []devClient `json:"clients"`
+}
+
+type devUser struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Sub      string `json:"sub"`
+}
+
+type devClient struct {
+	ClientID                string   `json:"client_id"`
+	ClientSecret            string   `json:"client_secret,omitempty"`
+	RedirectURIs            []string `json:"redirect_uris"`
+	GrantTypes              []string `json:"grant_types"`
+	Scope                   string   `json:"scope"`
+	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
+}
+
+// stage is a running `gatehouse dev` with testdata/tenant.yaml applied.
+type stage struct {
+	Dev      devLine
+	Callback string // origin of the clients' callback, a free port of 127.0.0.1
+	command  *exec.Cmd
+	log      *lockedBuffer
+	stopped  bool
+}
+
+// start runs `gatehouse dev --json` until the test ends.
+func start(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{Callback: "http://" + freeAddress(t), log: &lockedBuffer{}}
+	s.command = exec.Command(builtBinary, "dev", "--json", "--port", "0",
+		"--data", t.TempDir(), "--apply", tenantFile(t, s.Callback))
+	s.command.Stderr = s.log
+	stdout, err := s.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := s.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.stop(t) })
+
+	line := make(chan error, 1)
+	go func() { line <- json.NewDecoder(stdout).Decode(&s.Dev) }()
+	select {
+	case err := <-line:
+		if err != nil {
+			t.Fatalf("gatehouse dev --json printed no line: %v\n%s", err, s.log)
+		}
+	case <-time.After(readyWithin):
+		t.Fatalf("gatehouse dev was not ready after %v\n%s", readyWithin, s.log)
+	}
+	t.Logf("ready after %v: %s", time.Since(began).Round(time.Millisecond), s.Dev.Issuer)
+	return s
+}
+
+// stop ends the server as Ctrl-C does and checks that it went in good order.
+func (s *stage) stop(t *testing.T) {
+	t.Helper()
+	if s.stopped {
+		return
+	}
+	s.stopped = true
+	if err := s.command.Process.Signal(syscall.SIGINT); err != nil {
+		t.Errorf("gatehouse dev had ended before: %v\n%s", err, s.log)
+	}
+	timer := time.AfterFunc(stopsWithin, func() { _ = s.command.Process.Kill() })
+	defer timer.Stop()
+	if err := s.command.Wait(); err != nil {
+		t.Errorf("gatehouse dev ended with %v\n%s", err, s.log)
+	}
+}
+
+// client returns the ready client for which the condition holds.
+func (s *stage) client(t *testing.T, kind string, wanted func(devClient) bool) devClient {
+	t.Helper()
+	for _, c := range s.Dev.Clients {
+		if wanted(c) {
+			return c
+		}
+	}
+	t.Fatalf("gatehouse dev offers no %s client", kind)
+	return devClient{}
+}
+
+// tenantFile writes testdata/tenant.yaml with the callback's addresses.
+func tenantFile(t *testing.T, callback string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "tenant.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := strings.Replace(callback, "127.0.0.1", "localhost", 1)
+	filled := strings.NewReplacer("CALLBACK_NAMED", named, "CALLBACK/", callback+"/").Replace(string(text))
+	path := filepath.Join(t.TempDir(), "tenant.yaml")
+	if err := os.WriteFile(path, []byte(filled), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// freeAddress returns a port of 127.0.0.1 on which nothing listens just now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// node runs a program of node/ and returns the lines it printed.
+func (s *stage) node(t *testing.T, program string, more map[string]string) []string {
+	t.Helper()
+	told := map[string]any{"dev": s.Dev, "callback": s.Callback}
+	for name, value := range more {
+		told[name] = value
+	}
+	environment, err := json.Marshal(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), nodeWithin)
+	defer cancel()
+	command := exec.CommandContext(ctx, nodePath(t), program)
+	command.Dir = "node"
+	command.Env = append(os.Environ(), "GATEHOUSE_INTEROP="+string(environment))
+	// The program closes its browser on SIGTERM; killed, it could not.
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.WaitDelay = stopsWithin
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	if err := command.Run(); err != nil {
+		t.Errorf("node %s: %v\n%s", program, err, stderr.String())
+	} else if stderr.Len() > 0 {
+		t.Logf("node %s:\n%s", program, stderr.String())
+	}
+	return strings.Split(strings.TrimSpace(stdout.String()), "\n")
+}
+
+func nodePath(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("node")
+	if err != nil {
+		missing(t, "Node.js 20 or newer is not installed: apt-get install nodejs npm")
+	}
+	if _, err := os.Stat(filepath.Join("node", "node_modules", ".package-lock.json")); err != nil {
+		missing(t, "the npm packages are not installed: (cd interop/node && npm ci)")
+	}
+	return path
+}
+
+func chromiumPath(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("CHROMIUM")
+	if path == "" {
+		path = "/usr/bin/chromium"
+	}
+	if _, err := exec.LookPath(path); err != nil {
+		missing(t, "Chromium is not at "+path+": apt-get install chromium, or set CHROMIUM to its path")
+	}
+	return path
+}
+
+// missing skips the test for want of something on the machine, or fails it
+// where GATEHOUSE_TEST_SERVICES=1 says that everything is there.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("GATEHOUSE_TEST_SERVICES") == "1" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+// plainHTTP returns a client that follows no redirect.
+func plainHTTP(jar http.CookieJar) *http.Client {
+	return &http.Client{
+		Jar: jar, Timeout: stopsWithin,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// lockedBuffer collects the server's log.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// millis is how a time is stored; the zero time is 0.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func timeOf(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis).UTC()
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// blob keeps an absent value from becoming NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func listText(list []string) string {
+	if len(list) == 0 {
+		return "[]"
+	}
+	text, _ := json.Marshal(list) // strings always marshal
+	return string(text)
+}
+
+func recordText(record any) (string, error) {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return "", fmt.Errorf("writing %T as JSON: %w", record, err)
+	}
+	return string(text), nil
+}
+
+// column scans one column into a field whose type database/sql does not know.
+type column[T, S any] struct {
+	into  *T
+	parse func(S) (T, error)
+}
+
+func (c column[T, S]) Scan(src any) error {
+	value, ok := src.(S)
+	if !ok {
+		return fmt.Errorf("a column holds a %T", src)
+	}
+	var err error
+	*c.into, err = c.parse(value)
+	return err
+}
+
+// moment scans stored milliseconds.
+func moment(into *time.Time) any {
+	return column[time.Time, int64]{into, func(m int64) (time.Time, error) { return timeOf(m), nil }}
+}
+
+// number scans an integer that is wider in the database than in memory.
+func number[T ~int | ~uint32 | ~uint64](into *T) any {
+	return column[T, int64]{into, func(n int64) (T, error) { return T(n), nil }}
+}
+
+// record scans JSON.
+func record[T any](into *T) any {
+	return column[T, string]{into, func(text string) (value T, err error) {
+		if text == "[]" || text == "{}" {
+			return value, nil
+		}
+		if err = json.Unmarshal([]byte(text), &value); err != nil {
+			err = fmt.Errorf("a stored %T is not readable: %w", value, err)
+		}
+		return value, err
+	}}
+}

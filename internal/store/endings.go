@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gatehouse"
+)
+
+// Kinds of endings: what their value names.
+const (
+	endingGrant   = "grant"   // a handle
+	endingToken   = "token"   // a jti
+	endingClient  = "client"  // tokens of a client issued until a time
+	endingSubject = "subject" // tokens of a user issued until a time
+)
+
+const (
+	// skew is by how much the clocks of those who check tokens may differ from ours.
+	skew = 5 * time.Minute
+
+	// endingReach is how much later than an act a token may have been issued and still be ended
+	// by it: other processes follow the act within snapshotLife, and iat is in whole seconds.
+	endingReach = time.Second
+
+	// endedKept is how long an ended row stays at least, for the answer "ended" rather than
+	// "unknown", and for "already finished" to a form that is sent again.
+	endedKept = 24 * time.Hour
+)
+
+func (a *act) addEnding(kind, value string, issuedBefore, until time.Time) error {
+	seq, err := a.nextSeq()
+	if err != nil {
+		return err
+	}
+	_, err = a.exec(sqlAddEnding, a.tenant, kind, value, seq, millis(issuedBefore), millis(until.Add(skew)))
+	return err
+}
+
+// endTokensOf ends what a client or a subject was issued so far.
+func (a *act) endTokensOf(kind, value string) error {
+	longest, err := a.longestToken()
+	if err != nil {
+		return err
+	}
+	return a.addEnding(kind, value, a.now.Add(endingReach), a.now.Add(longest))
+}
+
+// endedGrant is what remains to be told of a grant that was ended.
+type endedGrant struct {
+	handle, clientID, subject, sessionID string
+	accessUntil                          time.Time
+}
+
+// endRows ends the grants that the statement selects by key and, if there is one, a second value,
+// and writes their endings. They are not told.
+func (a *act) endRows(text string, reason gatehouse.EndReason, key any, second ...any) ([]endedGrant, error) {
+	args := append([]any{a.tenant, key, millis(a.now), string(reason), millis(a.now.Add(endedKept))}, second...)
+	var ended []endedGrant
+	err := a.each(text, func(scan func(...any) error) error {
+		var g endedGrant
+		if err := scan(&g.handle, &g.clientID, &g.subject, &g.sessionID, moment(&g.accessUntil)); err != nil {
+			return err
+		}
+		ended = append(ended, g)
+		return nil
+	}, args...)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range ended {
+		if g.accessUntil.Add(skew).After(a.now) {
+			if err := a.addEnding(endingGrant, g.handle, a.now, g.accessUntil); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return ended, nil
+}
+
+// endGrants ends grants as endRows does tells each end and counts them; cause says who did it and from where.
+func (a *act) endGrants(text string, reason gatehouse.EndReason, cause gatehouse.Event, key any, second ...any) (count int, err error) {
+	ended, err := a.endRows(text, reason, key, second...)
+	if err != nil {
+		return 0, err
+	}
+	for _, g := range ended {
+		event := gatehouse.Event{Subject: g.subject, ClientID: g.clientID, Grant: g.handle, SessionID: g.sessionID, By: cause.By, Actor: cause.Actor}
+		if err := a.tell(event, gatehouse.EventGrantEnded, "reason", string(reason)); err != nil {
+			return 0, err
+		}
+	}
+	return len(ended), nil
+}
+
+// EndGrant ends a grant and its access tokens, and says whether it had not ended before.
+func (s *Store) EndGrant(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID, reason gatehouse.EndReason, by gatehouse.Circumstance) (bool, error) {
+	return write(ctx, s, "ending a grant", tenant, func(a *act) (bool, error) {
+		grant, found, err := a.grant(a.tenant, id)
+		if err != nil || !found || grant.Ended() {
+			return false, err
+		}
+		return true, a.endGrant(id, reason, by)
+	})
+}
+
+func (a *act) endGrant(id gatehouse.GrantID, reason gatehouse.EndReason, by gatehouse.Circumstance) error {
+	_, err := a.endGrants(sqlEndGrant, reason, gatehouse.Event{By: by}, id[:])
+	return err
+}
+
+// RevokeToken ends one access token, which expires at until, and leaves its grant (RFC 7009 §2.1).
+func (s *Store) RevokeToken(ctx context.Context, tenant gatehouse.TenantID, jti string, until time.Time, clientID string, by gatehouse.Circumstance) error {
+	_, err := write(ctx, s, "revoking a token", tenant, func(a *act) (struct{}, error) {
+		var known time.Time
+		found, err := a.one(sqlEndingKnown, []any{moment(&known)}, a.tenant, endingToken, jti)
+		if err != nil || found {
+			return struct{}{}, err
+		}
+		if err := a.addEnding(endingToken, jti, a.now, until); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, a.tell(gatehouse.Event{ClientID: clientID, By: by}, gatehouse.EventTokenRevoked, "jti", jti)
+	})
+	return err
+}
+
+// TokenEnded says whether an access token was ended before its expiry: itself, with its grant, or
+// with everything that its client or subject had.
+func (s *Store) TokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
+	return read(ctx, s, "looking for the end of a token", func(c *connection) (bool, error) {
+		var kind string
+		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt))
+	})
+}

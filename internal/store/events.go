@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse"
+)
+
+// failedLoginSpan is the time whose failed logins of one account from one address share a row.
+const failedLoginSpan = 10 * time.Minute
+
+// tell writes an event of the act. kind is taken if the event has none; details are pairs.
+func (a *act) tell(event gatehouse.Event, kind gatehouse.EventKind, details ...string) error {
+	return a.tellJoined(event, kind, nil, details...)
+}
+
+// tellJoined counts the event on an earlier one that was told with the same joins.
+func (a *act) tellJoined(event gatehouse.Event, kind gatehouse.EventKind, joins any, details ...string) error {
+	if event.Kind == "" {
+		event.Kind = kind
+	}
+	detail := make(map[string]string, len(event.Detail)+len(details)/2)
+	for name, value := range event.Detail {
+		detail[name] = value
+	}
+	for i := 0; i+1 < len(details); i += 2 {
+		detail[details[i]] = details[i+1]
+	}
+	text, err := recordText(detail)
+	if err != nil {
+		return err
+	}
+	seq, err := a.nextSeq()
+	if err != nil {
+		return err
+	}
+	now := millis(a.now)
+	_, err = a.exec(sqlAddEvent, a.tenant, seq, now, string(event.Kind), event.Subject, event.ClientID, event.Grant, event.SessionID,
+		event.By.Address, event.By.UserAgent, event.By.RequestID, event.Actor, max(event.Count, 1), now, text, joins)
+	return err
+}
+
+// AppendEvent records what happened outside the store's own acts. Seq and the times are the
+// store's.
+func (s *Store) AppendEvent(ctx context.Context, tenant gatehouse.TenantID, event gatehouse.Event) error {
+	_, err := write(ctx, s, "recording an event", tenant, func(a *act) (struct{}, error) {
+		return struct{}{}, a.tell(event, event.Kind)
+	})
+	return err
+}
+
+// CountFailedLogin records a failed sign-in. Those of one account from one address within ten
+// minutes are one event with a count. accountKey must not reveal the name that was typed.
+func (s *Store) CountFailedLogin(ctx context.Context, tenant gatehouse.TenantID, accountKey string, by gatehouse.Circumstance) error {
+	_, err := write(ctx, s, "recording a failed login", tenant, func(a *act) (struct{}, error) {
+		span := a.now.UnixMilli() / failedLoginSpan.Milliseconds()
+		joins := fmt.Sprintf("login %d %q %q", span, accountKey, by.Address)
+		return struct{}{}, a.tellJoined(gatehouse.Event{By: by}, gatehouse.EventLoginFailed, joins, "account", accountKey)
+	})
+	return err
+}
+
+// Events returns events in the order of Seq: 100 if the filter has no limit, never more than
+// 1000. Until is exclusive.
+func (s *Store) Events(ctx context.Context, tenant gatehouse.TenantID, filter gatehouse.EventFilter) ([]gatehouse.Event, error) {
+	text := sqlEvents
+	switch {
+	case filter.Latest && filter.Subject != "":
+		text = sqlLatestEventsOfUser
+	case filter.Latest:
+		text = sqlLatestEvents
+	case filter.Subject != "":
+		text = sqlEventsOfUser
+	}
+	kinds := ""
+	for _, kind := range filter.Kinds {
+		kinds += " " + string(kind)
+	}
+	if kinds != "" {
+		kinds += " "
+	}
+	args := []any{tenant, filter.After, millis(filter.Since), millis(filter.Until), kinds, filter.ClientID, page(filter.Limit)}
+	if strings.Contains(text, "$8") {
+		args = append(args, filter.Subject)
+	}
+	events, err := read(ctx, s, "reading events", func(c *connection) (events []gatehouse.Event, err error) {
+		err = c.each(text, func(scan func(...any) error) error {
+			var e gatehouse.Event
+			if err := scan(&e.Seq, moment(&e.At), &e.Kind, &e.Subject, &e.ClientID, &e.Grant, &e.SessionID, &e.By.Address,
+				&e.By.UserAgent, &e.By.RequestID, &e.Actor, &e.Count, moment(&e.LastAt), record(&e.Detail)); err != nil {
+				return err
+			}
+			events = append(events, e)
+			return nil
+		}, args...)
+		return events, err
+	})
+	if filter.Latest {
+		slices.Reverse(events)
+	}
+	return events, err
+}

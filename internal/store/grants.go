@@ -1,0 +1,156 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse"
+	"gatehouse/oauth"
+)
+
+// unredeemedKept is how long a grant that nobody redeemed stays: longer than any authorization in
+// progress, so that a form that is sent again finds it.
+const unredeemedKept = 24 * time.Hour
+
+var errNoHash = errors.New("the hash is missing")
+
+func parseGrantID(b []byte) (id gatehouse.GrantID, err error) {
+	if len(b) != len(id) {
+		return id, fmt.Errorf("a stored grant id has %d bytes", len(b))
+	}
+	return gatehouse.GrantID(b), nil
+}
+
+func parseScope(text string) (oauth.Scope, error) { return oauth.ParseScope(text) }
+
+func grantDest(g *gatehouse.Grant) []any {
+	return []any{column[gatehouse.GrantID, []byte]{&g.ID, parseGrantID}, &g.Handle, &g.ClientID, &g.Subject, &g.SessionID,
+		column[oauth.Scope, string]{&g.Scope, parseScope}, record(&g.Resources), &g.RedirectURI, &g.RedirectURISent,
+		&g.CodeChallenge, &g.Nonce, moment(&g.AuthTime), record(&g.AMR), &g.ACR, number(&g.Code.KeyID), &g.Code.Hash,
+		moment(&g.Code.ExpiresAt), moment(&g.Code.RedeemedAt), number(&g.Code.WrongVerifiers), number(&g.Refresh.Generation),
+		number(&g.Refresh.KeyID), &g.Refresh.Hash, &g.Refresh.Salt, moment(&g.Refresh.RotatedAt), moment(&g.CreatedAt),
+		moment(&g.ExpiresAt), moment(&g.LastUsedAt), moment(&g.AccessUntil), moment(&g.EndedAt), &g.EndReason}
+}
+
+func (c *connection) grant(tenant gatehouse.TenantID, id gatehouse.GrantID) (grant gatehouse.Grant, found bool, err error) {
+	found, err = c.one(sqlGrant, grantDest(&grant), tenant, id[:])
+	return grant, found, err
+}
+
+// Grant returns a grant, ended ones too while their rows stay.
+func (s *Store) Grant(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID) (gatehouse.Grant, bool, error) {
+	found := false
+	grant, err := read(ctx, s, "reading a grant", func(c *connection) (grant gatehouse.Grant, err error) {
+		grant, found, err = c.grant(tenant, id)
+		return grant, err
+	})
+	return grant, found, err
+}
+
+// IssueCode gives birth to a grant, unless its origin already did (CodeExists) or its client, user
+// or session has ended (CodeWithdrawn). Consents are remembered with it and its session is seen.
+// CreatedAt and LastUsedAt are the store's.
+func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue gatehouse.CodeIssue) (gatehouse.CodeIssued, error) {
+	g := issue.Grant
+	return write(ctx, s, "issuing a code", tenant, func(a *act) (gatehouse.CodeIssued, error) {
+		none := gatehouse.CodeIssued{}
+		if len(g.Code.Hash) == 0 {
+			return none, errNoHash
+		}
+		now := millis(a.now)
+		leavesAt := max(millis(g.Code.ExpiresAt.Add(skew)), millis(a.now.Add(unredeemedKept)))
+		born, err := a.exec(sqlIssueCode, a.tenant, g.ID[:], g.Handle, g.ClientID, g.Subject, g.SessionID, g.Scope.String(),
+			listText(g.Resources), g.RedirectURI, bit(g.RedirectURISent), g.CodeChallenge, g.Nonce, millis(g.AuthTime), listText(g.AMR),
+			g.ACR, int64(g.Code.KeyID), g.Code.Hash, millis(g.Code.ExpiresAt), issue.Origin[:], bit(g.Offline()), now,
+			millis(g.ExpiresAt), leavesAt, now, []byte{})
+		if err != nil {
+			return none, err
+		}
+		if born == 0 {
+			issued := gatehouse.CodeIssued{Outcome: gatehouse.CodeExists}
+			exists, err := a.one(sqlGrantOfOrigin, grantDest(&issued.Existing), a.tenant, issue.Origin[:])
+			if err == nil && !exists {
+				issued = gatehouse.CodeIssued{Outcome: gatehouse.CodeWithdrawn}
+			}
+			return issued, err
+		}
+		event := gatehouse.Event{Subject: g.Subject, ClientID: g.ClientID, Grant: g.Handle, SessionID: g.SessionID, By: issue.By}
+		if err := a.consent(issue.Consents, event); err != nil {
+			return none, err
+		}
+		if _, err := a.exec(sqlTouchSession, a.tenant, g.SessionID, now); err != nil {
+			return none, err
+		}
+		return gatehouse.CodeIssued{Outcome: gatehouse.CodeAccepted}, a.tell(event, gatehouse.EventCodeIssued, "scope", g.Scope.String())
+	})
+}
+
+// CountWrongVerifier counts a wrong code_verifier that came with everything else right, on a code
+// that is unredeemed and lives. The third ends the grant.
+func (s *Store) CountWrongVerifier(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID, by gatehouse.Circumstance) (killed bool, err error) {
+	return write(ctx, s, "counting a wrong verifier", tenant, func(a *act) (bool, error) {
+		var g gatehouse.Grant
+		if counted, err := a.one(sqlWrongVerifier, grantDest(&g), a.tenant, id[:], millis(a.now)); err != nil || !counted {
+			return false, err
+		}
+		if err := a.tell(eventOf(g, by), gatehouse.EventWrongVerifier); err != nil {
+			return false, err
+		}
+		if g.Code.WrongVerifiers < gatehouse.MaxWrongVerifiers {
+			return false, nil
+		}
+		return true, a.endGrant(id, gatehouse.EndedByWrongVerifier, by)
+	})
+}
+
+func eventOf(g gatehouse.Grant, by gatehouse.Circumstance) gatehouse.Event {
+	return gatehouse.Event{Subject: g.Subject, ClientID: g.ClientID, Grant: g.Handle, SessionID: g.SessionID, By: by}
+}
+
+// RedeemCode redeems a code, once. A second redemption, also after the code's expiry, ends the
+// grant and all it issued (RFC 6749 §4.1.2) and is reported as a replay.
+func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redemption gatehouse.Redemption) (gatehouse.Redeemed, error) {
+	return write(ctx, s, "redeeming a code", tenant, func(a *act) (gatehouse.Redeemed, error) {
+		if len(redemption.CodeHash) == 0 {
+			return 0, errNoHash
+		}
+		refresh, hasRefresh := redemption.Refresh, int64(0)
+		if len(refresh.Hash) > 0 {
+			hasRefresh = 1
+		}
+		var g gatehouse.Grant
+		accepted, err := a.one(sqlRedeemCode, grantDest(&g), a.tenant, redemption.ID[:], redemption.CodeHash, millis(a.now),
+			int64(refresh.Generation), int64(refresh.KeyID), blob(refresh.Hash), blob(refresh.Salt), millis(redemption.AccessUntil),
+			millis(redemption.AccessUntil.Add(skew)), hasRefresh, gatehouse.MaxWrongVerifiers)
+		if err != nil {
+			return 0, err
+		}
+		if accepted {
+			return gatehouse.RedeemAccepted, a.tell(eventOf(g, redemption.By), gatehouse.EventCodeRedeemed)
+		}
+		return a.classifyRedemption(redemption)
+	})
+}
+
+func (a *act) classifyRedemption(redemption gatehouse.Redemption) (gatehouse.Redeemed, error) {
+	g, found, err := a.grant(a.tenant, redemption.ID)
+	switch {
+	case err != nil:
+		return 0, err
+	case !found || !bytes.Equal(g.Code.Hash, redemption.CodeHash):
+		return gatehouse.RedeemUnknown, nil
+	case !g.Code.RedeemedAt.IsZero() && g.Ended():
+		return gatehouse.RedeemReplayed, nil // the first replay, or whoever ended it, told
+	case !g.Code.RedeemedAt.IsZero():
+		if err := a.tell(eventOf(g, redemption.By), gatehouse.EventCodeReplayed); err != nil {
+			return 0, err
+		}
+		return gatehouse.RedeemReplayed, a.endGrant(g.ID, gatehouse.EndedByCodeReplay, redemption.By)
+	case !g.Ended() && !g.Code.ExpiresAt.After(a.now):
+		return gatehouse.RedeemExpired, nil
+	}
+	return gatehouse.RedeemUnknown, nil // ended, or its client or user is disabled
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migration is one numbered step of the tables, forward only.
+type migration struct {
+	number int
+	name   string
+	text   string
+}
+
+// ErrNewer means that a later version of the program has changed the database.
+var ErrNewer = errors.New("the database was made by a newer version of gatehouse; start that version, or restore a backup from before the upgrade")
+
+func readMigrations(files fs.FS) ([]migration, error) {
+	paths, err := fs.Glob(files, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var migrations []migration
+	for _, p := range paths {
+		name := path.Base(p)
+		digits, _, _ := strings.Cut(name, "_")
+		number, err := strconv.Atoi(digits)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s has no number: %w", name, err)
+		}
+		text, err := fs.ReadFile(files, p)
+		if err != nil {
+			return nil, err
+		}
+		migrations = append(migrations, migration{number, name, string(text)})
+	}
+	slices.SortFunc(migrations, func(a, b migration) int { return cmp.Compare(a.number, b.number) })
+	for i, m := range migrations {
+		if m.number != i+1 {
+			return nil, fmt.Errorf("migration %s stands where number %d should", m.name, i+1)
+		}
+	}
+	return migrations, nil
+}
+
+// migrate brings the tables up to date, each step in a transaction that also records it.
+func migrate(ctx context.Context, c *connection, migrations []migration, at int64) error {
+	if _, err := c.conn.ExecContext(ctx, sqlCreateMigrations); err != nil {
+		return fmt.Errorf("creating the table of migrations: %w", err)
+	}
+	for {
+		done, err := migrateOne(ctx, c, migrations, at)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// migrateOne reads the version inside the transaction: another process may be migrating as well.
+func migrateOne(ctx context.Context, c *connection, migrations []migration, at int64) (done bool, err error) {
+	if err := c.begin(); err != nil {
+		return false, fmt.Errorf("beginning a migration: %w", err)
+	}
+	defer func() {
+		if done || err != nil {
+			c.rollback()
+		}
+	}()
+	var version int
+	if err := c.conn.QueryRowContext(ctx, sqlMigrationVersion).Scan(&version); err != nil {
+		return false, fmt.Errorf("reading the version of the tables: %w", err)
+	}
+	if version > len(migrations) {
+		return false, fmt.Errorf("%w (its tables are at version %d, this program knows %d)", ErrNewer, version, len(migrations))
+	}
+	if version == len(migrations) {
+		return true, nil
+	}
+	m := migrations[version]
+	if _, err := c.conn.ExecContext(ctx, m.text); err != nil {
+		return false, fmt.Errorf("migration %s: %w", m.name, err)
+	}
+	if _, err := c.conn.ExecContext(ctx, sqlRecordMigration, m.number, m.name, at); err != nil {
+		return false, fmt.Errorf("recording migration %s: %w", m.name, err)
+	}
+	if err := c.commit(); err != nil {
+		return false, fmt.Errorf("committing migration %s: %w", m.name, err)
+	}
+	return false, nil
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gatehouse"
+)
+
+const (
+	// seenEvery is by how much LastSeenAt may lag.
+	seenEvery = time.Minute
+
+	// touchLimit bounds the sessions whose LastSeenAt waits to be written.
+	touchLimit = 10_000
+)
+
+func sessionDest(s *gatehouse.Session) []any {
+	return []any{&s.ID, &s.Subject, moment(&s.AuthTime), record(&s.AMR), &s.ACR, moment(&s.CreatedAt), moment(&s.LastSeenAt),
+		moment(&s.ExpiresAt), &s.Address, &s.UserAgent}
+}
+
+// CreateSession begins a session under the hash of its cookie's value. It returns false, and
+// nothing has changed, if the user is gone or disabled or has changed the password since AuthTime,
+// which is therefore the store's time at which the sign-in began to be verified. CreatedAt and
+// LastSeenAt are the store's.
+//
+// The session that the browser had before ends. If it was another user's, so do its grants without
+// offline_access; if it was the same user's, they go on under the new session.
+func (s *Store) CreateSession(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, by gatehouse.Circumstance) (bool, error) {
+	return write(ctx, s, "creating a session", tenant, func(a *act) (bool, error) {
+		now := millis(a.now)
+		created, err := a.exec(sqlCreateSession, a.tenant, hash[:], session.ID, session.Subject, millis(session.AuthTime), listText(session.AMR),
+			session.ACR, now, now, millis(session.ExpiresAt), session.Address, session.UserAgent)
+		if err != nil || created == 0 {
+			return false, err
+		}
+		event := gatehouse.Event{Subject: session.Subject, SessionID: session.ID, By: by}
+		if replaces != nil && *replaces != hash {
+			if err := a.replaceSession(*replaces, session, event); err != nil {
+				return false, err
+			}
+		}
+		return true, a.tell(event, gatehouse.EventLogin)
+	})
+}
+
+func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gatehouse.Event) error {
+	replaced, err := a.endSessions(sqlEndSessionByHash, old[:], gatehouse.EndedByNewLogin, cause)
+	if err != nil {
+		return err
+	}
+	for _, r := range replaced {
+		if r.subject == session.Subject {
+			_, err = a.exec(sqlMoveGrants, a.tenant, r.id, session.ID)
+		} else {
+			_, err = a.endGrants(sqlEndGrantsOfSession, gatehouse.EndedByNewLogin, cause, r.id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Session returns the session of a cookie if it lives: not ended, not past its expiry, seen within
+// idle (0 for any time), its user enabled. It writes nothing: that the session was seen is written
+// along with a later act.
+func (s *Store) Session(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, idle time.Duration) (gatehouse.Session, bool, error) {
+	now := s.Now()
+	found := false
+	session, err := read(ctx, s, "reading a session", func(c *connection) (session gatehouse.Session, err error) {
+		found, err = c.one(sqlSession, sessionDest(&session), tenant, hash[:], millis(now))
+		return session, err
+	})
+	if err != nil || !found {
+		return gatehouse.Session{}, false, err
+	}
+	key := touchKey{tenant, session.ID}
+	if seen := s.touches.seen(key); seen.After(session.LastSeenAt) {
+		session.LastSeenAt = seen
+	}
+	if idle > 0 && now.Sub(session.LastSeenAt) >= idle {
+		return gatehouse.Session{}, false, nil
+	}
+	if now.Sub(session.LastSeenAt) >= seenEvery {
+		session.LastSeenAt = now
+		s.touches.add(key, now)
+	}
+	return session, true, nil
+}
+
+// EndSession ends a session and its grants without offline_access, and says whether it had not
+// ended before.
+func (s *Store) EndSession(ctx context.Context, tenant gatehouse.TenantID, sessionID string, reason gatehouse.EndReason, by gatehouse.Circumstance) (bool, error) {
+	return write(ctx, s, "ending a session", tenant, func(a *act) (bool, error) {
+		cause := gatehouse.Event{By: by}
+		ended, err := a.endSessions(sqlEndSession, sessionID, reason, cause)
+		if err != nil || len(ended) == 0 {
+			return false, err
+		}
+		_, err = a.endGrants(sqlEndGrantsOfSession, reason, cause, sessionID)
+		return err == nil, err
+	})
+}
+
+type endedSession struct{ id, subject string }
+
+// endSessions ends the sessions that the statement selects by key and tells each end.
+func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, cause gatehouse.Event) ([]endedSession, error) {
+	var ended []endedSession
+	err := a.each(text, func(scan func(...any) error) error {
+		var s endedSession
+		if err := scan(&s.id, &s.subject); err != nil {
+			return err
+		}
+		ended = append(ended, s)
+		return nil
+	}, a.tenant, key, millis(a.now), string(reason))
+	if err != nil {
+		return nil, err
+	}
+	kind := gatehouse.EventSessionEnded
+	if reason == gatehouse.EndedByLogout {
+		kind = gatehouse.EventLogout
+	}
+	for _, s := range ended {
+		event := gatehouse.Event{Subject: s.subject, SessionID: s.id, By: cause.By, Actor: cause.Actor}
+		if err := a.tell(event, kind, "reason", string(reason)); err != nil {
+			return nil, err
+		}
+	}
+	return ended, nil
+}
+
+type touchKey struct {
+	tenant  gatehouse.TenantID
+	session string
+}
+
+// touches are the sessions that were seen and not yet written: a browser that only looks costs no
+// transaction.
+type touches struct {
+	mu      sync.Mutex
+	waiting map[touchKey]time.Time
+}
+
+func newTouches() *touches { return &touches{waiting: make(map[touchKey]time.Time)} }
+
+func (t *touches) seen(key touchKey) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waiting[key]
+}
+
+func (t *touches) add(key touchKey, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.waiting[key]; known || len(t.waiting) < touchLimit {
+		t.waiting[key] = at
+	}
+}
+
+// flush writes what waits. If the batch fails they are lost, and the sessions seem unseen for a
+// little longer than they were.
+func (t *touches) flush(c *connection) error {
+	t.mu.Lock()
+	waiting := t.waiting
+	if len(waiting) > 0 {
+		t.waiting = make(map[touchKey]time.Time)
+	}
+	t.mu.Unlock()
+	for key, at := range waiting {
+		if _, err := c.exec(sqlTouchSession, key.tenant, key.session, millis(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse"
+)
+
+const (
+	// snapshotLife is how long the snapshot serves after it was last found to be current.
+	snapshotLife = 250 * time.Millisecond
+
+	snapshotClients = 10_000
+	snapshotTenants = 1_000
+)
+
+// snapshot holds what nearly every request reads: clients, resources, settings. It follows the
+// change counter, which other processes move too.
+type snapshot struct {
+	started time.Time
+	current atomic.Pointer[view]
+
+	mu    sync.Mutex
+	epoch int64 // how often this process dropped the view
+}
+
+// view is the snapshot at one value of the change counter, filled as it is asked.
+type view struct {
+	counter   int64
+	checkedAt atomic.Int64 // since snapshot.started
+	clients   *cache[clientKey, gatehouse.Client]
+	resources *cache[gatehouse.TenantID, []gatehouse.Resource]
+	settings  *cache[gatehouse.TenantID, storedSettings]
+}
+
+type clientKey struct {
+	tenant gatehouse.TenantID
+	id     string
+}
+
+func newSnapshot() *snapshot { return &snapshot{started: time.Now()} }
+
+// drop forgets the view, and makes a check that is under way begin again.
+func (s *snapshot) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.current.Store(nil)
+}
+
+// view returns a view that was found current at most snapshotLife ago.
+func (s *Store) view(ctx context.Context) (*view, error) {
+	snap := s.snapshot
+	for {
+		now := time.Since(snap.started)
+		if v := snap.current.Load(); v != nil && now-time.Duration(v.checkedAt.Load()) < snapshotLife {
+			return v, nil
+		}
+		snap.mu.Lock()
+		epoch := snap.epoch
+		snap.mu.Unlock()
+		counter, err := read(ctx, s, "following the change counter", func(c *connection) (counter int64, err error) {
+			_, err = c.one(sqlChangeCount, []any{&counter})
+			return counter, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if v := snap.keep(epoch, counter, now); v != nil {
+			return v, nil
+		}
+	}
+}
+
+// keep makes the counter, as read since now, the view's. It returns nil if this process has
+// changed something meanwhile.
+func (s *snapshot) keep(epoch, counter int64, now time.Duration) *view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != epoch {
+		return nil
+	}
+	v := s.current.Load()
+	// Checks may overtake each other; the counter only grows.
+	if v == nil || v.counter < counter {
+		v = &view{
+			counter:   counter,
+			clients:   newCache[clientKey, gatehouse.Client](snapshotClients),
+			resources: newCache[gatehouse.TenantID, []gatehouse.Resource](snapshotTenants),
+			settings:  newCache[gatehouse.TenantID, storedSettings](snapshotTenants),
+		}
+		v.checkedAt.Store(int64(now))
+		s.current.Store(v)
+	} else if v.counter == counter && v.checkedAt.Load() < int64(now) {
+		v.checkedAt.Store(int64(now))
+	}
+	return v
+}
+
+// cache is a bounded map that forgets what was not asked for lately: when the younger half is
+// full, the older one goes.
+type cache[K comparable, V any] struct {
+	half int
+
+	mu           sync.RWMutex
+	young, older map[K]V
+}
+
+func newCache[K comparable, V any](bound int) *cache[K, V] {
+	return &cache[K, V]{half: bound / 2, young: make(map[K]V)}
+}
+
+func (c *cache[K, V]) get(key K) (V, bool) {
+	c.mu.RLock()
+	value, ok := c.young[key]
+	if ok {
+		c.mu.RUnlock()
+		return value, true
+	}
+	value, ok = c.older[key]
+	c.mu.RUnlock()
+	if ok {
+		c.put(key, value)
+	}
+	return value, ok
+}
+
+func (c *cache[K, V]) put(key K, value V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.young[key]; !known && len(c.young) >= c.half {
+		c.older, c.young = c.young, make(map[K]V)
+	}
+	c.young[key] = value
+}

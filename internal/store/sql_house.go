@@ -1,0 +1,29 @@
+package store
+
+// Statements about the database itself. They are the only ones that no tenant binds.
+
+const (
+	sqlCreateMigrations = `CREATE TABLE IF NOT EXISTS migrations (
+		number     BIGINT NOT NULL PRIMARY KEY,
+		name       TEXT   NOT NULL,
+		applied_at BIGINT NOT NULL
+	)`
+	sqlMigrationVersion = `SELECT COALESCE(MAX(number), 0) FROM migrations`
+	sqlRecordMigration  = `INSERT INTO migrations (number, name, applied_at) VALUES ($1, $2, $3)`
+
+	sqlCountChange = `UPDATE counters SET value = value + 1 WHERE name = 'change'`
+	sqlChangeCount = `SELECT value FROM counters WHERE name = 'change'`
+	sqlTakeSeq     = `UPDATE counters SET value = value + 1 WHERE name = 'event' RETURNING value`
+	sqlStoreSeq    = `UPDATE counters SET value = $1 WHERE name = 'event'`
+	sqlClock       = `SELECT value FROM counters WHERE name = 'clock'`
+	sqlStoreClock  = `UPDATE counters SET value = $1 WHERE name = 'clock' AND value < $1`
+
+	sqlKeyEncryptionKey    = `SELECT id, canary FROM key_encryption_key WHERE place = 1`
+	sqlSetKeyEncryptionKey = `INSERT INTO key_encryption_key (place, id, canary) VALUES (1, $1, $2) ON CONFLICT (place) DO NOTHING`
+
+	// The sweep walks the tenants by the first column of each table's key.
+	sqlSweepNextInGrants   = `SELECT tenant FROM grants WHERE tenant > $1 ORDER BY tenant LIMIT 1`
+	sqlSweepNextInSessions = `SELECT tenant FROM sessions WHERE tenant > $1 ORDER BY tenant LIMIT 1`
+	sqlSweepNextInEndings  = `SELECT tenant FROM endings WHERE tenant > $1 ORDER BY tenant LIMIT 1`
+	sqlSweepNextInEvents   = `SELECT tenant FROM events WHERE tenant > $1 ORDER BY tenant LIMIT 1`
+)

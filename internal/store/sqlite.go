@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// What is SQLite's own: how a file is opened and how a transaction begins and ends.
+
+const (
+	// busyTimeout, in milliseconds, is how long a write waits for another process, such as a
+	// command that works on the file while the server runs.
+	busyTimeout = "5000"
+
+	sqliteBegin     = "BEGIN IMMEDIATE"
+	sqliteCommit    = "COMMIT"
+	sqliteRollback  = "ROLLBACK"
+	sqliteSavepoint = "SAVEPOINT act"
+	sqliteRelease   = "RELEASE act"
+	sqliteUndo      = "ROLLBACK TO act"
+)
+
+func (c *connection) command(text string) error {
+	_, err := c.exec(text)
+	return err
+}
+
+func (c *connection) begin() error     { return c.command(sqliteBegin) }
+func (c *connection) commit() error    { return c.command(sqliteCommit) }
+func (c *connection) savepoint() error { return c.command(sqliteSavepoint) }
+func (c *connection) release() error   { return c.command(sqliteRelease) }
+
+// rollback ignores that SQLite may have rolled back by itself.
+func (c *connection) rollback() { _ = c.command(sqliteRollback) }
+
+func (c *connection) undo() error {
+	if err := c.command(sqliteUndo); err != nil {
+		return err
+	}
+	return c.release()
+}
+
+// database is an opened file: one connection that writes, some that read.
+type database struct {
+	writing, reading *sql.DB
+	writer           *connection
+	readers          []*connection
+}
+
+// openSQLite opens the file, and makes it, for its owner only, if there is none.
+func openSQLite(ctx context.Context, path string) (_ *database, err error) {
+	if path == "" || strings.HasPrefix(path, ":") {
+		return nil, fmt.Errorf("%q is not the path of a database file", path)
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	// SQLite gives the WAL and its index the permissions of the file.
+	file, err := os.OpenFile(absolute, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	db := &database{}
+	defer func() {
+		if err != nil {
+			_ = db.close()
+		}
+	}()
+	if db.writing, err = sql.Open("sqlite", sqliteName(absolute, "rw",
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-16000)")); err != nil {
+		return nil, err
+	}
+	db.writing.SetMaxOpenConns(1)
+	if db.writer, err = newConnection(ctx, db.writing); err != nil {
+		return nil, err
+	}
+	var mode string
+	if err = db.writer.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return nil, err
+	}
+	if mode != "wal" {
+		return nil, fmt.Errorf("the file system of %s does not let SQLite keep a write-ahead log (journal mode %s); use a local disk", absolute, mode)
+	}
+	return db, nil
+}
+
+// openReaders is for when the tables exist.
+func (db *database) openReaders(ctx context.Context, path string, count int) error {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if db.reading, err = sql.Open("sqlite", sqliteName(absolute, "ro", "query_only(1)")); err != nil {
+		return err
+	}
+	db.reading.SetMaxOpenConns(count)
+	for range count {
+		c, err := newConnection(ctx, db.reading)
+		if err != nil {
+			return err
+		}
+		db.readers = append(db.readers, c)
+	}
+	return nil
+}
+
+// close closes the readers first, so that the writer, as the last, empties the log.
+func (db *database) close() error {
+	var errs []error
+	for _, c := range db.readers {
+		errs = append(errs, c.close())
+	}
+	if db.reading != nil {
+		errs = append(errs, db.reading.Close())
+	}
+	if db.writer != nil {
+		errs = append(errs, db.writer.close())
+	}
+	if db.writing != nil {
+		errs = append(errs, db.writing.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// sqliteName is a file: URI (https://www.sqlite.org/uri.html) with pragmas for the driver.
+func sqliteName(absolute, mode string, pragmas ...string) string {
+	path := filepath.ToSlash(absolute)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // file:///C:/…
+	}
+	query := url.Values{"mode": {mode}, "_busy_timeout": {busyTimeout}, "_pragma": pragmas}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
+}

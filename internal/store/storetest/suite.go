@@ -1,0 +1,20 @@
+package storetest
+
+import (
+	"testing"
+
+	"gatehouse/internal/store"
+)
+
+// Open opens a fresh store that goes by the clock and closes it with the test. Called again with
+// the same test it opens the same database once more, as another process would.
+type Open func(t *testing.T, clock *Clock) *store.Store
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	for name, test := range map[string]func(*testing.T, Open){
+		"code": codes,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open) })
+	}
+}

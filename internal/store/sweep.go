@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gatehouse"
+)
+
+// sweepBatch is how many rows leave in one act, so that others get their turn.
+const sweepBatch = 500
+
+// sweeping is one table that is swept: how its tenants are walked and what leaves before when.
+type sweeping struct {
+	next, remove string
+	before       func(now time.Time, retention time.Duration) time.Time
+}
+
+func sweepings() []sweeping {
+	over := func(now time.Time, _ time.Duration) time.Time { return now }
+	retained := func(now time.Time, retention time.Duration) time.Time { return now.Add(-retention) }
+	return []sweeping{
+		{sqlSweepNextInGrants, sqlSweepGrants, over},
+		{sqlSweepNextInEndings, sqlSweepEndings, over},
+		{sqlSweepNextInSessions, sqlSweepSessions, retained},
+		{sqlSweepNextInEvents, sqlSweepEvents, retained},
+	}
+}
+
+// Sweep removes, in small acts, grants and endings that concern no living token, and sessions and
+// events older than the tenant's retention. It returns how many rows it removed, also with an
+// error.
+func (s *Store) Sweep(ctx context.Context) (removed int, err error) {
+	for _, table := range sweepings() {
+		after := ""
+		for {
+			var tenant string
+			found, err := read(ctx, s, "sweeping", func(c *connection) (bool, error) {
+				return c.one(table.next, []any{&tenant}, after)
+			})
+			if err != nil {
+				return removed, err
+			}
+			if !found {
+				break
+			}
+			count, err := s.sweepTenant(ctx, table, gatehouse.TenantID(tenant))
+			removed += count
+			if err != nil {
+				return removed, err
+			}
+			after = tenant
+		}
+	}
+	return removed, nil
+}
+
+func (s *Store) sweepTenant(ctx context.Context, table sweeping, tenant gatehouse.TenantID) (removed int, err error) {
+	settings, _, err := s.Tenant(ctx, tenant)
+	if err != nil {
+		return 0, err
+	}
+	retention := time.Duration(settings.WithDefaults().EventRetention)
+	for {
+		count, err := write(ctx, s, "sweeping", tenant, func(a *act) (int64, error) {
+			return a.exec(table.remove, a.tenant, millis(table.before(a.now, retention)), sweepBatch)
+		})
+		removed += int(count)
+		if err != nil || count < sweepBatch {
+			return removed, err
+		}
+	}
+}

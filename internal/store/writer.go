@@ -1,0 +1,276 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"gatehouse"
+)
+
+const (
+	batchLimit = 64   // acts that share a commit
+	queueLimit = 1024 // acts that wait for one
+
+	// markEvery is how often the store's clock is written down, with whatever else is written.
+	markEvery = time.Second
+)
+
+var (
+	// ErrBusy means that more acts are waiting than the store queues.
+	ErrBusy = errors.New("too many acts are waiting to be written; try again")
+	// ErrClosed means that the store was closed.
+	ErrClosed = errors.New("the store is closed")
+)
+
+// errUndo ends an act that has an outcome but must leave nothing behind.
+var errUndo = errors.New("the act is undone")
+
+// act is one domain act in progress. Its statements are kept or lost together.
+type act struct {
+	*connection
+	tenant gatehouse.TenantID
+	now    time.Time // the store's clock; one act has one time
+	writer *writer
+}
+
+// changed says that clients, resources or settings were changed.
+func (a *act) changed() error {
+	a.writer.current.changed = true
+	_, err := a.exec(sqlCountChange)
+	return err
+}
+
+// nextSeq gives the next sequence number of the database.
+func (a *act) nextSeq() (int64, error) {
+	p := &a.writer.current
+	if p.seq == 0 {
+		// The update holds the row until the commit, so numbers become visible in their order.
+		if _, err := a.one(sqlTakeSeq, []any{&p.seq}); err != nil {
+			return 0, err
+		}
+		p.seqStored = p.seq
+		return p.seq, nil
+	}
+	p.seq++
+	return p.seq, nil
+}
+
+// job is an act on its way through the writer.
+type job struct {
+	run   func(*act) error
+	state atomic.Int32
+	err   error
+	done  chan struct{}
+}
+
+// States of a job: an abandoned one is never run, a claimed one is answered for certain.
+const (
+	jobWaiting int32 = iota
+	jobClaimed
+	jobAbandoned
+)
+
+func (j *job) claim() bool { return j.state.CompareAndSwap(jobWaiting, jobClaimed) }
+
+func (j *job) answer(err error) {
+	j.err = err
+	close(j.done)
+}
+
+// writer is the only one in the process that writes: a goroutine that commits many waiting acts
+// together, each in a savepoint of its own, and answers when they are durable.
+type writer struct {
+	conn     *connection
+	clock    *clock
+	log      *slog.Logger
+	touches  *touches
+	onChange func()
+
+	queue    chan *job
+	stop     chan struct{}
+	finished chan struct{}
+
+	current progress
+	marked  time.Time // the clock as it is written down
+}
+
+// progress is what the acts of a batch have done so far beside their rows.
+type progress struct {
+	changed   bool  // clients, resources or settings were changed
+	seq       int64 // the last number given, 0 before the first
+	seqStored int64 // the last number that the database knows of
+}
+
+// write runs an act and returns when it is durable. While it waits for its turn ctx may end it;
+// from then on the answer is what became of it.
+func write[T any](ctx context.Context, s *Store, what string, tenant gatehouse.TenantID, run func(*act) (T, error)) (T, error) {
+	var value, none T
+	err := s.writer.do(ctx, func(a *act) (err error) {
+		a.tenant = tenant
+		value, err = run(a)
+		return err
+	})
+	if err != nil {
+		return none, fmt.Errorf("store: %s: %w", what, err)
+	}
+	return value, nil
+}
+
+func (w *writer) do(ctx context.Context, run func(*act) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j := &job{run: run, done: make(chan struct{})}
+	select {
+	case w.queue <- j:
+	default:
+		return ErrBusy
+	}
+	select {
+	case <-j.done:
+		return j.err
+	case <-ctx.Done():
+		if j.state.CompareAndSwap(jobWaiting, jobAbandoned) {
+			return ctx.Err()
+		}
+	case <-w.finished:
+		if j.state.CompareAndSwap(jobWaiting, jobAbandoned) {
+			return ErrClosed
+		}
+	}
+	<-j.done
+	return j.err
+}
+
+func (w *writer) loop() {
+	defer close(w.finished)
+	for {
+		select {
+		case <-w.stop:
+			w.marked = time.Time{}
+			w.batch(nil) // writes down the touches and the clock
+			return
+		case first := <-w.queue:
+			w.batch(first)
+		}
+	}
+}
+
+// batch runs first and whatever else is waiting in one transaction.
+func (w *writer) batch(first *job) {
+	w.current = progress{}
+	var claimed []*job
+	fail := func(err error) {
+		for _, j := range claimed {
+			j.answer(err)
+		}
+	}
+	if err := w.conn.begin(); err != nil {
+		for j := first; j != nil; j = w.next(len(claimed)) {
+			if j.claim() {
+				claimed = append(claimed, j)
+			}
+		}
+		fail(err)
+		return
+	}
+	for j := first; j != nil; j = w.next(len(claimed)) {
+		if !j.claim() {
+			continue
+		}
+		claimed = append(claimed, j)
+		if j.err = w.run(j); errors.Is(j.err, errLost) {
+			w.conn.rollback()
+			fail(j.err)
+			return
+		}
+	}
+	err := w.finish()
+	if err == nil {
+		err = w.conn.commit()
+	}
+	if err != nil {
+		w.conn.rollback()
+		fail(fmt.Errorf("committing: %w", err))
+		return
+	}
+	if w.current.changed {
+		w.onChange() // before the answer: who changed something sees the change
+	}
+	for _, j := range claimed {
+		j.answer(j.err)
+	}
+}
+
+// next takes a waiting job, if there is one and the batch has room.
+func (w *writer) next(taken int) *job {
+	if taken >= batchLimit {
+		return nil
+	}
+	select {
+	case j := <-w.queue:
+		return j
+	default:
+		return nil
+	}
+}
+
+// errLost means that the whole transaction is gone, not the one act.
+var errLost = errors.New("the transaction was lost")
+
+// run runs one act in a savepoint, and takes back what it did if it fails.
+func (w *writer) run(j *job) error {
+	if err := w.conn.savepoint(); err != nil {
+		return errors.Join(errLost, err)
+	}
+	before := w.current
+	err := w.attempt(j)
+	if err == nil {
+		if err := w.conn.release(); err != nil {
+			return errors.Join(errLost, err)
+		}
+		return nil
+	}
+	w.current = before
+	if undo := w.conn.undo(); undo != nil {
+		return errors.Join(errLost, err, undo)
+	}
+	if errors.Is(err, errUndo) {
+		return nil
+	}
+	return err
+}
+
+func (w *writer) attempt(j *job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("an act panicked and was taken back", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("an act panicked: %v", p)
+		}
+	}()
+	return j.run(&act{connection: w.conn, now: w.clock.now(), writer: w})
+}
+
+// finish writes what belongs to the batch and not to one act.
+func (w *writer) finish() error {
+	if w.current.seq != w.current.seqStored {
+		if _, err := w.conn.exec(sqlStoreSeq, w.current.seq); err != nil {
+			return err
+		}
+	}
+	if err := w.touches.flush(w.conn); err != nil {
+		return err
+	}
+	if now := w.clock.now(); now.Sub(w.marked) >= markEvery {
+		w.marked = now
+		if _, err := w.conn.exec(sqlStoreClock, millis(now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,318 @@
+package login
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/endpoint"
+	"gatehouse/internal/interaction"
+	"gatehouse/internal/secret"
+	"gatehouse/oauth"
+)
+
+// signInForm is the purpose of the form token of the sign-in page.
+const signInForm = "login"
+
+// maxNameLength bounds what the name field of the form takes, in characters.
+const maxNameLength = 256
+
+type accountStore interface {
+	// UserByLogin finds a user by the username's or e-mail address's
+	// gatehouse.LoginKey.
+	UserByLogin(ctx context.Context, tenant gatehouse.TenantID, loginKey string) (gatehouse.User, bool, error)
+	User(ctx context.Context, tenant gatehouse.TenantID, subject string) (gatehouse.User, bool, error)
+	Rehash(ctx context.Context, tenant gatehouse.TenantID, subject, oldPHC, newPHC string) error
+	CountFailedLogin(ctx context.Context, tenant gatehouse.TenantID, accountKey string, by gatehouse.Circumstance) error
+}
+
+type sessionStore interface {
+	// Session returns the live session whose cookie has the hash.
+	Session(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, idle time.Duration) (gatehouse.Session, bool, error)
+	// CreateSession says false when the user was disabled, or the password
+	// changed after the session's AuthTime.
+	CreateSession(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, by gatehouse.Circumstance) (bool, error)
+	EndSession(ctx context.Context, tenant gatehouse.TenantID, sessionID string, reason gatehouse.EndReason, by gatehouse.Circumstance) (bool, error)
+}
+
+// passwords checks passwords, in a bounded number of slots. Its errors are
+// secret.ErrBusy or faults.
+type passwords interface {
+	Verify(ctx context.Context, phc, password string) (ok, rehash bool, err error)
+	VerifyDummy(ctx context.Context, password string) error
+	Hash(ctx context.Context, password string) (phc string, err error)
+}
+
+type signInView struct {
+	frame
+	Client                           clientView
+	Action, Interaction, Token, Name string
+	MaxName                          int
+	// Again says that a session is not enough for the request.
+	Again      bool
+	ContinueAs *continueView
+	// Message says why the form is shown again; Invalid, that the fields are
+	// to blame.
+	Message string
+	Invalid bool
+}
+
+type continueView struct{ Name, Session string }
+
+// formAgain is the cause of a refusal that shows the form again.
+type formAgain struct {
+	view signInView
+	may  policy
+}
+
+func (*formAgain) Error() string { return "the sign-in form was shown again" }
+
+func (e *Endpoints) signInErrors(w http.ResponseWriter, r *endpoint.Request, refusal *oauth.Error) {
+	again, ok := errors.AsType[*formAgain](refusal.Cause)
+	if !ok {
+		e.Pages.Error(w, r, refusal)
+		return
+	}
+	retryAfter(w, refusal.RetryAfter)
+	e.Pages.show(w, refusal.Status, "signin", again.view, again.may)
+}
+
+func (e *Endpoints) showSignIn(w http.ResponseWriter, r *endpoint.Request) error {
+	query, err := oauth.ParseForm(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	in, client, err := e.open(r, query, interaction.StageLogin)
+	if err != nil {
+		return err
+	}
+	page, err := e.signInPage(w, r, in, client, query.Get("i"))
+	if err != nil {
+		return err
+	}
+	e.Pages.show(w, http.StatusOK, "signin", page.view, page.may)
+	return nil
+}
+
+// signInPage prepares the sign-in page of an interaction, i being its sealed
+// form.
+func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction, client gatehouse.Client, i string) (*formAgain, error) {
+	view := signInView{
+		frame: e.Pages.frame(r, ""), Client: viewOf(client), Action: r.Path("/login"), Interaction: i,
+		Token: e.box.FormToken(r, e.box.Binding(r), signInForm, in), MaxName: maxNameLength,
+	}
+	if len(in.LoginHint) <= maxNameLength {
+		view.Name = in.LoginHint
+	}
+	someone, found, err := e.current(w, r)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case found && suffices(in, someone.Session):
+		view.ContinueAs = &continueView{person(someone.User), someone.ID}
+	case found:
+		view.Again = true
+		if view.Name == "" {
+			view.Name = someone.User.Username
+		}
+	}
+	return &formAgain{view, policyFor(client, in.RedirectURI)}, nil
+}
+
+// suffices says whether the request could be answered with the session:
+// prompt=login and max_age are judged at the interaction's start
+// (OpenID Connect Core §3.1.2.1).
+func suffices(in interaction.Interaction, session gatehouse.Session) bool {
+	if !session.AuthTime.Before(in.Start) {
+		return true
+	}
+	if in.Prompts("login") {
+		return false
+	}
+	return in.MaxAge == nil || in.Start.Sub(session.AuthTime) <= time.Duration(*in.MaxAge)*time.Second
+}
+
+func (e *Endpoints) signIn(w http.ResponseWriter, r *endpoint.Request) error {
+	began := e.box.Now()
+	if err := sameOrigin(r); err != nil {
+		return err
+	}
+	form, err := oauth.ReadForm(r.Request)
+	if err != nil {
+		return err
+	}
+	in, client, err := e.open(r, form, interaction.StageLogin)
+	if err != nil {
+		return err
+	}
+	if err := e.genuine(r, form, signInForm, in); err != nil {
+		return err
+	}
+	again := func() (*formAgain, error) { return e.signInPage(w, r, in, client, form.Get("i")) }
+	if form.Get("action") == "continue" {
+		return e.continueAs(w, r, in, form.Get("session"), again)
+	}
+	attempt := attempt{name: form.Get("username"), password: form.Get("password"), in: in, began: began, again: again}
+	return e.checkPassword(w, r, attempt)
+}
+
+// continueAs goes on with the session that the page showed.
+func (e *Endpoints) continueAs(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction, sid string, again func() (*formAgain, error)) error {
+	someone, found, err := e.current(w, r)
+	if err != nil {
+		return err
+	}
+	if !found || someone.ID != sid || !suffices(in, someone.Session) {
+		page, err := again()
+		if err != nil {
+			return err
+		}
+		page.view.Message = page.view.T.SessionChanged
+		return oauth.Refuse("login-session-changed", oauth.LoginRequired,
+			"The session that the page offered is not the browser's session any more.").WithStatus(http.StatusUnprocessableEntity).Because(page)
+	}
+	in.Stage, in.Session = interaction.StageResume, sid
+	i, err := e.box.Seal(r, in)
+	if err != nil {
+		return err
+	}
+	resume(w, r, i)
+	return nil
+}
+
+// attempt is one sign-in with a password.
+type attempt struct {
+	name, password string
+	in             interaction.Interaction
+	// began is when the request arrived: a password that was changed after
+	// it does not count any more.
+	began time.Time
+	again func() (*formAgain, error)
+}
+
+// refuse shows the form again. All that was wrong with name or password has
+// one answer, whoever has the name.
+func (a attempt) refuse(refusal *oauth.Error, message func(*texts) string, invalid bool) error {
+	page, err := a.again()
+	if err != nil {
+		return err
+	}
+	page.view.Name, page.view.Message, page.view.Invalid = a.name, message(page.view.T), invalid
+	return refusal.Because(page)
+}
+
+// busyWait is what a caller is told when all slots for passwords are taken.
+const busyWait = 2 * time.Second
+
+func (e *Endpoints) checkPassword(w http.ResponseWriter, r *endpoint.Request, a attempt) error {
+	if gatehouse.LoginKey(a.name) == "" || a.password == "" {
+		return a.refuse(oauth.Refuse("login-field-missing", oauth.InvalidRequest,
+			"Name and password are both needed.").WithStatus(http.StatusUnprocessableEntity), func(t *texts) string { return t.MissingField }, true)
+	}
+	ctx, tenant := r.Context(), r.Tenant
+	user, found, err := e.Store.UserByLogin(ctx, tenant.ID, gatehouse.LoginKey(a.name))
+	if err != nil {
+		return err
+	}
+	ring := e.box.Keys.MACRing(tenant.ID, "login account")
+	who := accountOf(ring, user, found, a.name)
+	gates := e.gates(r, ring, who)
+	wait, err := e.throttle.enter(ctx, gates, tenant.Settings.Throttle)
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
+		return a.refuse(oauth.Refuse("login-throttled", oauth.TemporarilyUnavailable,
+			"There were too many failed attempts for this account.").WithStatus(http.StatusTooManyRequests).After(wait),
+			func(t *texts) string { return waiting(t, t.TooManyAttempts, wait) }, false)
+	}
+	right, outdated, err := e.verify(ctx, user, found, a.password)
+	if errors.Is(err, secret.ErrBusy) {
+		if err := e.throttle.giveBack(ctx, gates, tenant.Settings.Throttle); err != nil {
+			return err
+		}
+		return a.refuse(oauth.Refuse("login-busy", oauth.TemporarilyUnavailable,
+			"Too many passwords are being checked at once.").After(busyWait), func(t *texts) string { return waiting(t, t.Busy, busyWait) }, false)
+	}
+	if err != nil {
+		return err
+	}
+	if right {
+		if right, err = e.establish(w, r, a, user, gates, outdated); err != nil || right {
+			return err
+		}
+	}
+	if err := e.Store.CountFailedLogin(ctx, tenant.ID, who.String(), r.Circumstance()); err != nil {
+		return err
+	}
+	return a.refuse(oauth.Refuse("login-wrong", oauth.AccessDenied,
+		"Name and password do not belong together.").WithStatus(http.StatusUnprocessableEntity), func(t *texts) string { return t.WrongPassword }, true)
+}
+
+// verify takes the same time for a name that nobody has, for a user without a
+// password and for a disabled one as for a wrong password.
+func (e *Endpoints) verify(ctx context.Context, user gatehouse.User, found bool, password string) (right, outdated bool, err error) {
+	if !found || user.PasswordHash == "" || user.Disabled() {
+		return false, false, e.Passwords.VerifyDummy(ctx, password)
+	}
+	return e.Passwords.Verify(ctx, user.PasswordHash, password)
+}
+
+// establish signs the user in: a session of a new id, and on with the
+// interaction. It says false when the store refuses the session because the
+// user is no longer the one whose password was right.
+func (e *Endpoints) establish(w http.ResponseWriter, r *endpoint.Request, a attempt, user gatehouse.User, gates []gate, outdated bool) (bool, error) {
+	ctx, tenant := r.Context(), r.Tenant
+	if outdated {
+		if err := e.rehash(ctx, tenant.ID, user, a.password); err != nil {
+			return false, err
+		}
+	}
+	if err := e.throttle.forgive(ctx, gates); err != nil {
+		return false, err
+	}
+	by := r.Circumstance()
+	now := e.box.Now()
+	session := gatehouse.Session{
+		ID: rand.Text(), Subject: user.Subject, AuthTime: a.began, AMR: []string{"pwd"}, // RFC 8176 §2
+		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(tenant.Settings.SessionAbsoluteLifetime.Std()),
+		Address: by.Address, UserAgent: by.UserAgent,
+	}
+	in := a.in
+	in.Stage, in.Session = interaction.StageResume, session.ID
+	i, err := e.box.Seal(r, in)
+	if err != nil {
+		return false, err
+	}
+	var replaces *[32]byte
+	if old := e.box.Session(r); old != "" {
+		hash := sessionHash(old)
+		replaces = &hash
+	}
+	value := interaction.NewCookieValue()
+	created, err := e.Store.CreateSession(ctx, tenant.ID, sessionHash(value), session, replaces, by)
+	if err != nil || !created {
+		return false, err
+	}
+	e.box.SetSession(w, r, value)
+	e.rememberDevice(w, r, user.Subject)
+	resume(w, r, i)
+	return true, nil
+}
+
+// rehash keeps the password under the costs of new hashes. When all slots are
+// taken, the next sign-in will do it.
+func (e *Endpoints) rehash(ctx context.Context, tenant gatehouse.TenantID, user gatehouse.User, password string) error {
+	phc, err := e.Passwords.Hash(ctx, password)
+	if errors.Is(err, secret.ErrBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.Store.Rehash(ctx, tenant, user.Subject, user.PasswordHash, phc)
+}

@@ -1,0 +1,216 @@
+package authserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"net/url"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/endpoint"
+	"gatehouse/internal/interaction"
+	"gatehouse/oauth"
+)
+
+type authorizeStore interface {
+	Session(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, idle time.Duration) (gatehouse.Session, bool, error)
+	Consent(ctx context.Context, tenant gatehouse.TenantID, subject, clientID string) ([]gatehouse.Consent, error)
+	IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue gatehouse.CodeIssue) (gatehouse.CodeIssued, error)
+	AppendEvent(ctx context.Context, tenant gatehouse.TenantID, event gatehouse.Event) error
+}
+
+// serveAuthorize is the authorization endpoint (RFC 6749 §3.1). A request is
+// checked once, becomes an interaction, and is decided on as often as the
+// browser comes back with it: from a POST, from the login page.
+func (s *Server) serveAuthorize(w http.ResponseWriter, r *endpoint.Request) error {
+	if r.Method == http.MethodPost {
+		return s.postAuthorize(w, r)
+	}
+	form, err := oauth.ParseForm(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	var in interaction.Interaction
+	switch {
+	case form.Has("i"):
+		in, err = s.Box.Open(r, form.Get("i"), interaction.StageResume)
+	case form.Has("posted"):
+		in, err = s.Box.Open(r, form.Get("posted"), interaction.StagePosted)
+	default:
+		in, err = s.checkAuthorization(r, form)
+	}
+	if err != nil {
+		return err
+	}
+	if in.Stage != interaction.StageResume {
+		s.Box.Bind(w, r, &in)
+	}
+	return s.decide(w, r, in)
+}
+
+// postAuthorize checks and seals a request that came by POST and sends the
+// browser back with a GET: a POST from another site carries no Lax cookie, so
+// the session could not be seen here.
+func (s *Server) postAuthorize(w http.ResponseWriter, r *endpoint.Request) error {
+	form, err := oauth.ReadForm(r.Request)
+	if err != nil {
+		return err
+	}
+	in, err := s.checkAuthorization(r, form)
+	if err != nil {
+		return err
+	}
+	in.Stage = interaction.StagePosted
+	sealed, err := s.Box.Seal(r, in)
+	if err != nil {
+		return err
+	}
+	seeOther(w, r.Path("/authorize")+"?posted="+sealed)
+	return nil
+}
+
+// decide takes an interaction to its next step: sign in, consent, or the
+// answer.
+func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction) error {
+	client, err := s.clientOf(r, in)
+	if err != nil {
+		return err
+	}
+	s.answerRefusals(r, in)
+	session, alive, err := s.session(r)
+	if err != nil {
+		return err
+	}
+	if !alive || !loginHolds(in, session) {
+		if in.Prompts("none") { // OpenID Connect Core §3.1.2.6
+			return oauth.Refuse("login-required", oauth.LoginRequired, "The user is not signed in as the request asks, and prompt=none forbids asking.")
+		}
+		return s.step(w, r, in, interaction.StageLogin, "/login")
+	}
+	in.Session, in.Subject = session.ID, session.Subject
+	ask, err := s.mustAsk(r, client, in)
+	if err != nil {
+		return err
+	}
+	if ask {
+		if in.Prompts("none") {
+			return oauth.Refuse("consent-required", oauth.ConsentRequired, "The user has to be asked for consent, and prompt=none forbids asking.")
+		}
+		return s.step(w, r, in, interaction.StageConsent, "/consent")
+	}
+	return s.issueCode(w, r, in, session, nil)
+}
+
+// clientOf reads the client of an interaction anew: it may have been disabled
+// since the request was checked.
+func (s *Server) clientOf(r *endpoint.Request, in interaction.Interaction) (gatehouse.Client, error) {
+	r.Note("client_id", in.ClientID)
+	client, found, err := s.Store.Client(r.Context(), r.Tenant.ID, in.ClientID)
+	if err != nil {
+		return gatehouse.Client{}, err
+	}
+	if !found || client.Disabled() || !oauth.MatchRedirectURI(client.RedirectURIs, in.RedirectURI, client.RedirectRules()) {
+		return gatehouse.Client{}, clientUnknown()
+	}
+	return client, nil
+}
+
+// session returns the live session of the request's browser.
+func (s *Server) session(r *endpoint.Request) (gatehouse.Session, bool, error) {
+	value := s.Box.Session(r)
+	if value == "" {
+		return gatehouse.Session{}, false, nil
+	}
+	return s.Store.Session(r.Context(), r.Tenant.ID, sha256.Sum256([]byte(value)), r.Tenant.Settings.SessionIdleLifetime.Std())
+}
+
+// loginHolds says whether the session satisfies what the request asks of the
+// sign-in. max_age and prompt are judged at the interaction's start, so that
+// a new sign-in always satisfies them (OpenID Connect Core §3.1.2.1).
+func loginHolds(in interaction.Interaction, session gatehouse.Session) bool {
+	fresh := !session.AuthTime.Before(in.Start)
+	switch {
+	case in.HintSubject != "" && in.HintSubject != session.Subject: // §3.1.2.1, id_token_hint
+		return false
+	case fresh:
+		return true
+	case in.Prompts("login"):
+		return false
+	case in.Prompts("select_account") && in.Session != session.ID:
+		return false
+	case in.MaxAge != nil && session.AuthTime.Add(time.Duration(*in.MaxAge)*time.Second).Before(in.Start):
+		return false
+	}
+	return true
+}
+
+// mustAsk says whether the consent page has to be shown.
+func (s *Server) mustAsk(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) (bool, error) {
+	switch {
+	case in.Prompts("consent") || client.AlwaysAsks(in.RedirectURI):
+		return true, nil
+	case client.SkipConsent:
+		return false, nil
+	}
+	remembered, err := s.Store.Consent(r.Context(), r.Tenant.ID, in.Subject, client.ID)
+	if err != nil {
+		return false, err
+	}
+	parts, err := s.consentParts(r, client, in)
+	if err != nil {
+		return false, err
+	}
+	for _, part := range parts {
+		if !consented(remembered, part) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func consented(remembered []gatehouse.Consent, part gatehouse.Consent) bool {
+	for _, consent := range remembered {
+		if consent.Resource == part.Resource {
+			return oauth.Scope(consent.Scope).Covers(part.Scope)
+		}
+	}
+	return false
+}
+
+// consentParts divides what is asked by the resource it is asked for; "" has
+// the scopes of OpenID Connect and stands for the sign-in itself.
+func (s *Server) consentParts(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) ([]gatehouse.Consent, error) {
+	audiences, err := s.audiences(r.Context(), r.Tenant, client)
+	if err != nil {
+		return nil, err
+	}
+	parts := []gatehouse.Consent{{Subject: in.Subject, ClientID: client.ID, Scope: in.Scope.Intersect(gatehouse.IdentityScopes)}}
+	for _, identifier := range in.Resources {
+		resource, _ := audiences.resource(identifier)
+		if scope := in.Scope.Intersect(resource.Scope()); len(scope) > 0 {
+			parts = append(parts, gatehouse.Consent{Subject: in.Subject, ClientID: client.ID, Resource: resource.Identifier, Scope: scope})
+		}
+	}
+	return parts, nil
+}
+
+// step seals the interaction for the next page and sends the browser there.
+func (s *Server) step(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction, stage interaction.Stage, path string) error {
+	in.Stage = stage
+	sealed, err := s.Box.Seal(r, in)
+	if err != nil {
+		return err
+	}
+	seeOther(w, r.Path(path)+"?i="+url.QueryEscape(sealed))
+	return nil
+}
+
+// seeOther redirects with 303, which never repeats a POST's body at the
+// target (RFC 9700 §4.12).
+func seeOther(w http.ResponseWriter, location string) {
+	oauth.NoStore(w.Header())
+	w.Header().Set("Location", location)
+	w.Header().Set("Referrer-Policy", "strict-origin-when-cross-origin")
+	w.WriteHeader(http.StatusSeeOther)
+}

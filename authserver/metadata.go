@@ -1,0 +1,113 @@
+package authserver
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/endpoint"
+	"gatehouse/internal/keyring"
+	"gatehouse/oauth"
+)
+
+// documentAge is how long a metadata document is served before it is built
+// again, and how long clients may keep it and the key set.
+const (
+	documentAge    = time.Second
+	documentMaxAge = "public, max-age=300" // seconds
+)
+
+// documents are the metadata of each tenant, kept as bytes.
+type documents struct {
+	built sync.Map // gatehouse.TenantID → document
+}
+
+type document struct {
+	at   time.Time
+	body []byte
+}
+
+// serveMetadata answers both metadata documents with the same content
+// (RFC 8414 §3, OpenID Connect Discovery §4).
+func (s *Server) serveMetadata(w http.ResponseWriter, r *endpoint.Request) error {
+	now := s.Store.Now()
+	if kept, found := s.documents.built.Load(r.Tenant.ID); found && now.Sub(kept.(document).at) < documentAge {
+		writeDocument(w, kept.(document).body)
+		return nil
+	}
+	known, err := s.Store.Resources(r.Context(), r.Tenant.ID)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(s.metadata(r, known))
+	if err != nil {
+		return err
+	}
+	s.documents.built.Store(r.Tenant.ID, document{now, body})
+	writeDocument(w, body)
+	return nil
+}
+
+// serveJWKS answers the key set (RFC 7517 §5).
+func (s *Server) serveJWKS(w http.ResponseWriter, r *endpoint.Request) error {
+	writeDocument(w, s.Keys.JWKS(r.Tenant.ID))
+	return nil
+}
+
+func writeDocument(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", documentMaxAge)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+}
+
+func (s *Server) metadata(r *endpoint.Request, known []gatehouse.Resource) oauth.ServerMetadata {
+	scopes := gatehouse.IdentityScopes
+	for _, resource := range known {
+		scopes = scopes.Union(resource.Scope())
+	}
+	var algorithms []string
+	for _, algorithm := range keyring.Algorithms() {
+		algorithms = append(algorithms, string(algorithm))
+	}
+	metadata := oauth.ServerMetadata{
+		Issuer:                                     r.Tenant.Issuer,
+		ScopesSupported:                            scopes,
+		ResponseTypesSupported:                     []string{"code"},
+		ResponseModesSupported:                     responseModes,
+		GrantTypesSupported:                        grantTypeNames(),
+		TokenEndpointAuthMethodsSupported:          append(authMethodNames(), gatehouse.AuthNone),
+		RevocationEndpointAuthMethodsSupported:     append(authMethodNames(), gatehouse.AuthNone),
+		IntrospectionEndpointAuthMethodsSupported:  authMethodNames(),
+		CodeChallengeMethodsSupported:              []string{oauth.ChallengeMethodS256},
+		SubjectTypesSupported:                      []string{"public"},
+		IDTokenSigningAlgValuesSupported:           algorithms,
+		ClaimTypesSupported:                        []string{"normal"},
+		ClaimsSupported:                            claimsSupported,
+		PromptValuesSupported:                      promptValues,
+		AuthorizationResponseIssParameterSupported: true, // RFC 9207 §3
+	}
+	for _, row := range s.Rows() {
+		publish(&metadata, row, r.Tenant.Issuer)
+	}
+	return metadata
+}
+
+// publish writes a row's URL into the member that the row names.
+func publish(metadata *oauth.ServerMetadata, row endpoint.Row, issuer string) {
+	members := map[string]*string{
+		"authorization_endpoint": &metadata.AuthorizationEndpoint,
+		"token_endpoint":         &metadata.TokenEndpoint,
+		"userinfo_endpoint":      &metadata.UserinfoEndpoint,
+		"jwks_uri":               &metadata.JWKSURI,
+		"revocation_endpoint":    &metadata.RevocationEndpoint,
+		"introspection_endpoint": &metadata.IntrospectionEndpoint,
+		"end_session_endpoint":   &metadata.EndSessionEndpoint,
+	}
+	if member, found := members[row.Metadata]; found {
+		*member = issuer + row.Path
+	}
+}

@@ -1,0 +1,194 @@
+package authserver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"time"
+
+	"gatehouse"
+	"gatehouse/jose"
+	"gatehouse/oauth"
+)
+
+// This file is the only place that makes tokens.
+
+// defaultAccessAlg signs access tokens of resources that choose no other.
+const defaultAccessAlg = jose.ES256
+
+// defaultIDTokenAlg signs ID tokens of clients that register no other
+// (OpenID Connect Registration §2).
+const defaultIDTokenAlg = jose.RS256
+
+// opaquePrefix marks access tokens that we alone can open.
+const opaquePrefix = "gha_"
+
+// accessClaims are the claims of an access token (RFC 9068 §2.2). An opaque
+// token seals the same ones.
+type accessClaims struct {
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+	Audience string `json:"aud"`
+	Expiry   int64  `json:"exp"`
+	IssuedAt int64  `json:"iat"`
+	ID       string `json:"jti"`
+	ClientID string `json:"client_id"`
+	Scope    string `json:"scope,omitempty"`
+	AuthTime int64  `json:"auth_time,omitempty"`
+	ACR      string `json:"acr,omitempty"`
+	// Handle ties the token to its grant.
+	Handle string `json:"gid,omitempty"`
+}
+
+// idClaims are the claims of an ID token (OpenID Connect Core §2). What the
+// scopes ask for is answered by UserInfo (§5.4).
+type idClaims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	Audience  string   `json:"aud"`
+	Expiry    int64    `json:"exp"`
+	IssuedAt  int64    `json:"iat"`
+	AuthTime  int64    `json:"auth_time"`
+	Nonce     string   `json:"nonce,omitempty"`
+	ACR       string   `json:"acr,omitempty"`
+	AMR       []string `json:"amr,omitempty"`
+	ATHash    string   `json:"at_hash,omitempty"`
+	SessionID string   `json:"sid,omitempty"`
+}
+
+// tokenResponse is the successful answer of the token endpoint (RFC 6749
+// §5.1, OpenID Connect Core §3.1.3.3).
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	Scope        string `json:"scope,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+}
+
+// minted are tokens that exist but were not handed out.
+type minted struct {
+	response tokenResponse
+	jti      string
+	// until is when the access token expires.
+	until time.Time
+}
+
+// ticket is what a token is made for.
+type ticket struct {
+	resource gatehouse.Resource
+	scope    oauth.Scope
+	// grant is nil for a token without a user.
+	grant *gatehouse.Grant
+	// nonce goes into the ID token of the code's redemption, not into later
+	// ones (OpenID Connect Core §12.2).
+	nonce string
+}
+
+// mayIssue decides whether this client, and the user behind the grant, may
+// have a token now. Every grant, refresh and introspection asks it.
+func (s *Server) mayIssue(ctx context.Context, tenant gatehouse.TenantID, client gatehouse.Client, grant *gatehouse.Grant) (bool, error) {
+	if client.Disabled() {
+		return false, nil
+	}
+	if grant == nil {
+		return true, nil
+	}
+	if grant.Ended() || grant.ClientID != client.ID || !s.Store.Now().Before(grant.ExpiresAt) {
+		return false, nil
+	}
+	user, found, err := s.Store.User(ctx, tenant, grant.Subject)
+	return found && !user.Disabled(), err
+}
+
+// mint makes the access token of a ticket, and the ID token when the scope
+// asks for one.
+func (s *Server) mint(c *call, t ticket) (minted, error) {
+	now := s.Store.Now()
+	m := minted{jti: rand.Text(), until: now.Add(s.accessLifetime(c, t.resource))}
+	access, err := s.accessToken(c, t, m, now)
+	if err != nil {
+		return minted{}, err
+	}
+	m.response = tokenResponse{
+		AccessToken: access, TokenType: "Bearer", Scope: t.scope.String(),
+		ExpiresIn: m.until.Unix() - now.Unix(),
+	}
+	if t.grant != nil && t.scope.Has("openid") {
+		m.response.IDToken, err = s.idToken(c, t, access, now)
+	}
+	return m, err
+}
+
+func (s *Server) accessLifetime(c *call, resource gatehouse.Resource) time.Duration {
+	if resource.TokenLifetime > 0 {
+		return resource.TokenLifetime.Std()
+	}
+	return c.Tenant.Settings.AccessTokenLifetime.Std()
+}
+
+func (s *Server) accessToken(c *call, t ticket, m minted, now time.Time) (string, error) {
+	claims := accessClaims{
+		Issuer: c.Tenant.Issuer, Subject: c.Client.ID, Audience: t.resource.Identifier,
+		Expiry: m.until.Unix(), IssuedAt: now.Unix(), ID: m.jti, ClientID: c.Client.ID, Scope: t.scope.String(),
+	}
+	if t.grant != nil {
+		claims.Subject, claims.AuthTime, claims.ACR, claims.Handle = t.grant.Subject, t.grant.AuthTime.Unix(), t.grant.ACR, t.grant.Handle
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	if t.resource.TokenFormat == gatehouse.FormatOpaque {
+		sealed := s.Keys.SealRing(c.tenant(), "access token").Seal(payload, nil)
+		return opaquePrefix + base64.RawURLEncoding.EncodeToString(sealed), nil
+	}
+	algorithm := defaultAccessAlg
+	if t.resource.TokenSigningAlg != "" {
+		algorithm = jose.Algorithm(t.resource.TokenSigningAlg)
+	}
+	return s.sign(c.tenant(), algorithm, "at+jwt", payload) // RFC 9068 §2.1
+}
+
+func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (string, error) {
+	algorithm := defaultIDTokenAlg
+	if c.Client.IDTokenSignedResponseAlg != "" {
+		algorithm = jose.Algorithm(c.Client.IDTokenSignedResponseAlg)
+	}
+	payload, err := json.Marshal(idClaims{
+		Issuer: c.Tenant.Issuer, Subject: t.grant.Subject, Audience: c.Client.ID,
+		Expiry: now.Add(c.Tenant.Settings.IDTokenLifetime.Std()).Unix(), IssuedAt: now.Unix(),
+		AuthTime: t.grant.AuthTime.Unix(), Nonce: t.nonce, ACR: t.grant.ACR, AMR: t.grant.AMR,
+		ATHash: accessTokenHash(algorithm, access), SessionID: t.grant.SessionID,
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.sign(c.tenant(), algorithm, "JWT", payload)
+}
+
+func (s *Server) sign(tenant gatehouse.TenantID, algorithm jose.Algorithm, typ string, payload []byte) (string, error) {
+	signer, found := s.Keys.Signer(tenant, algorithm)
+	if !found {
+		return "", fmt.Errorf("tenant %s has no key that signs %s", tenant, algorithm)
+	}
+	return signer.Sign(typ, payload)
+}
+
+// accessTokenHash is the left half of the hash that the ID token's algorithm
+// uses (OpenID Connect Core §3.1.3.6); SHA-512 for EdDSA with Ed25519.
+func accessTokenHash(algorithm jose.Algorithm, access string) string {
+	var h hash.Hash = sha256.New()
+	if algorithm == jose.EdDSA {
+		h = sha512.New()
+	}
+	h.Write([]byte(access))
+	sum := h.Sum(nil)
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}

@@ -39,7 +39,7 @@ func (c *Clock) Move(by time.Duration) {
 
 // stage is a store with a clock and what most tests need in it.
 type stage struct {
-	*testing.T
+	testing.TB
 	*store.Store
 	clock *Clock
 }
@@ -67,17 +67,38 @@ var (
 func setUp(t *testing.T, open Open, tenants ...gatehouse.TenantID) *stage {
 	t.Helper()
 	clock := NewClock()
-	s := &stage{T: t, Store: open(t, clock), clock: clock}
+	s := &stage{TB: t, Store: open(t, clock), clock: clock}
 	if len(tenants) == 0 {
 		tenants = []gatehouse.TenantID{tenant}
 	}
 	for _, tenant := range tenants {
-		s.ok(s.PutClient(t.Context(), tenant, gatehouse.Client{ID: clientID, ClientMetadata: gatehouse.ClientMetadata{ClientName: "Photos"}}, byCLI))
-		s.putUser(tenant, subject, "alice")
-		s.session(tenant, subject, sessionID)
+		s.furnish(tenant)
 	}
 	return s
 }
+
+// furnish gives the tenant an enabled client, user and session.
+func (s *stage) furnish(tenant gatehouse.TenantID) {
+	s.Helper()
+	s.ok(s.PutClient(s.Context(), tenant, gatehouse.Client{ID: clientID, ClientMetadata: gatehouse.ClientMetadata{ClientName: "Photos"}}, byCLI))
+	s.putUser(tenant, subject, "alice")
+	s.session(tenant, subject, sessionID)
+}
+
+// Grants returns redeemed grants of tenant "one", each with a chain of RefreshHash at generation 1.
+func Grants(tb testing.TB, opened *store.Store, count int) []gatehouse.Grant {
+	tb.Helper()
+	s := &stage{TB: tb, Store: opened}
+	s.furnish(tenant)
+	grants := make([]gatehouse.Grant, count)
+	for i := range grants {
+		grants[i] = s.redeemed("openid", "offline_access")
+	}
+	return grants
+}
+
+// RefreshHash is the hash of the grant's refresh token of a generation.
+func RefreshHash(g gatehouse.Grant, generation uint64) []byte { return state(g, generation, "").Hash }
 
 func (s *stage) ok(err error) {
 	s.Helper()
@@ -87,7 +108,7 @@ func (s *stage) ok(err error) {
 }
 
 // is fails the test unless got is want and there was no error.
-func is[T comparable](t *testing.T, want T) func(got T, err error) {
+func is[T comparable](t testing.TB, want T) func(got T, err error) {
 	return func(got T, err error) {
 		t.Helper()
 		if err != nil {
@@ -101,7 +122,7 @@ func is[T comparable](t *testing.T, want T) func(got T, err error) {
 
 func (s *stage) putUser(tenant gatehouse.TenantID, subject, name string) {
 	s.Helper()
-	is(s.T, store.Stored)(s.PutUser(s.Context(), tenant, gatehouse.User{
+	is(s.TB, store.Stored)(s.PutUser(s.Context(), tenant, gatehouse.User{
 		Subject: subject, Username: name, PasswordHash: "$argon2id$" + name,
 		Claims: gatehouse.StandardClaims{Email: name + "@example.com"},
 	}, byCLI))
@@ -112,7 +133,7 @@ func cookie(sessionID string) [32]byte { return sha256.Sum256([]byte("cookie of 
 
 func (s *stage) session(tenant gatehouse.TenantID, subject, id string) {
 	s.Helper()
-	is(s.T, true)(s.CreateSession(s.Context(), tenant, cookie(id), gatehouse.Session{
+	is(s.TB, true)(s.CreateSession(s.Context(), tenant, cookie(id), gatehouse.Session{
 		ID: id, Subject: subject, AuthTime: s.Now(), AMR: []string{"pwd"}, ExpiresAt: s.Now().Add(7 * 24 * time.Hour), Address: from.Address,
 	}, nil, from))
 }
@@ -146,7 +167,7 @@ func hashOf(parts ...any) []byte {
 func (s *stage) issue(scope ...string) gatehouse.Grant {
 	s.Helper()
 	issue := s.newIssue(scope...)
-	is(s.T, gatehouse.CodeAccepted)(s.issued(tenant, issue))
+	is(s.TB, gatehouse.CodeAccepted)(s.issued(tenant, issue))
 	return issue.Grant
 }
 
@@ -171,7 +192,7 @@ func (s *stage) redemption(g gatehouse.Grant) gatehouse.Redemption {
 func (s *stage) redeemed(scope ...string) gatehouse.Grant {
 	s.Helper()
 	g := s.issue(scope...)
-	is(s.T, gatehouse.RedeemAccepted)(s.RedeemCode(s.Context(), tenant, s.redemption(g)))
+	is(s.TB, gatehouse.RedeemAccepted)(s.RedeemCode(s.Context(), tenant, s.redemption(g)))
 	return g
 }
 

@@ -1,0 +1,46 @@
+package store_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+	"gatehouse/internal/store/storetest"
+)
+
+// BenchmarkRotate rotates refresh tokens of 64 grants from 64 goroutines, one durable act each.
+func BenchmarkRotate(b *testing.B) {
+	s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "gatehouse.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	grants := storetest.Grants(b, s, 64)
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	var done sync.WaitGroup
+	for _, g := range grants {
+		done.Go(func() {
+			for presented := uint64(1); left.Add(-1) >= 0; presented++ {
+				hash := func(n uint64) []byte { return storetest.RefreshHash(g, n) }
+				rotated, err := s.RotateRefresh(b.Context(), "one", gatehouse.Rotation{
+					ID: g.ID, Presented: presented, PresentedHash: hash(presented),
+					Successor: gatehouse.RefreshState{Generation: presented + 1, Hash: hash(presented + 1), Salt: []byte("salt")},
+					Idle:      time.Hour, AccessUntil: time.Now().Add(time.Minute),
+				})
+				if err != nil || rotated.Outcome != gatehouse.RotateAccepted {
+					b.Error(fmt.Sprint(rotated.Outcome, err))
+					return
+				}
+			}
+		})
+	}
+	done.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rotations/s")
+}

@@ -84,7 +84,7 @@ func (g *goClients) client(t *testing.T, kind string, scopes ...string) (config 
 		Endpoint: g.provider.Endpoint(), RedirectURL: g.server.Callback + "/callback",
 		Scopes: append([]string{oidc.ScopeOpenID}, scopes...),
 	}
-	who = devUser{Username: "ingrid", Password: "a long walk by the sea", Sub: "user-ingrid"}
+	who = devUser{Username: "greta", Password: "a swim across the lake", Sub: "user-greta"}
 	config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	switch kind {
 	case "demo-web", "demo-spa":

@@ -76,6 +76,7 @@ func assertQuietLog(t *testing.T, server *stage) {
 	}
 	secrets := []string{
 		"a long walk by the sea", "another walk in the woods", "wanda never signs in here",
+		"a short ride to the hills", "a swim across the lake",
 		"-0123456789abcdefghijklmnop", // each client_secret of testdata/tenant.yaml
 	}
 	for _, user := range server.Dev.Users {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import * as client from 'openid-client'
 import { Agent, forms, has, summary } from './lib/agent.mjs'
 import { check, expectRefusal, finish } from './lib/check.mjs'
-import { api, callback, ingrid, issuer, machine, notes, otto, secretOf, spa, users, web } from './lib/stage.mjs'
+import { api, callback, nora, issuer, machine, notes, otto, secretOf, spa, users, web } from './lib/stage.mjs'
 
 const open = { execute: [client.allowInsecureRequests] } // an http loopback issuer
 const redirectURI = `${callback}/callback`
@@ -37,7 +37,7 @@ async function reach(agent, request, person, options = {}) {
 }
 
 // signIn is the whole of code + PKCE.
-async function signIn(config, redirect_uri, scope, { person = ingrid, agent = new Agent(), extra, checks } = {}) {
+async function signIn(config, redirect_uri, scope, { person = nora, agent = new Agent(), extra, checks } = {}) {
   const request = await begin(config, redirect_uri, scope, extra)
   const reached = await reach(agent, request, person)
   const tokens = await client.authorizationCodeGrant(config, reached, { ...request.checks, ...checks })
@@ -91,7 +91,7 @@ await check('code-pkce-basic', async () => {
 
 await check('id-token-claims', async () => {
   const claims = session.tokens.claims()
-  assert.equal(claims.sub, ingrid.sub)
+  assert.equal(claims.sub, nora.sub)
   assert.equal(claims.aud, 'interop-web')
   assert.equal(claims.nonce, session.request.checks.expectedNonce)
   assert.ok(claims.at_hash && claims.sid, 'at_hash and sid')
@@ -101,9 +101,9 @@ await check('id-token-claims', async () => {
 })
 
 await check('userinfo', async () => {
-  const answer = await client.fetchUserInfo(config, session.tokens.access_token, ingrid.sub)
-  assert.equal(answer.name, ingrid.name)
-  assert.equal(answer.email, ingrid.email)
+  const answer = await client.fetchUserInfo(config, session.tokens.access_token, nora.sub)
+  assert.equal(answer.name, nora.name)
+  assert.equal(answer.email, nora.email)
   assert.equal(answer.email_verified, true)
 })
 
@@ -124,7 +124,7 @@ await check('api-insufficient-scope', async () => {
 await check('introspection-jwt', async () => {
   const answer = await client.tokenIntrospection(config, session.tokens.access_token)
   assert.equal(answer.active, true)
-  assert.equal(answer.sub, ingrid.sub)
+  assert.equal(answer.sub, nora.sub)
   assert.equal(answer.client_id, 'interop-web')
 })
 
@@ -143,7 +143,7 @@ await check('refresh', async () => {
   const after = await client.refreshTokenGrant(config, before.refresh_token)
   assert.notEqual(after.refresh_token, before.refresh_token)
   assert.notEqual(after.access_token, before.access_token)
-  assert.equal(after.claims().sub, ingrid.sub)
+  assert.equal(after.claims().sub, nora.sub)
   assert.equal(after.claims().auth_time, before.claims().auth_time)
   session = { ...session, tokens: after, first: before }
 })
@@ -175,7 +175,7 @@ await check('refresh-replay-ends-grant', async () => {
 await check('revocation-access-token', async () => {
   await client.tokenRevocation(config, session.tokens.access_token, { token_type_hint: 'access_token' })
   assert.equal((await client.tokenIntrospection(config, session.tokens.access_token)).active, false)
-  await expectRefusal(() => client.fetchUserInfo(config, session.tokens.access_token, ingrid.sub), { status: 401 })
+  await expectRefusal(() => client.fetchUserInfo(config, session.tokens.access_token, nora.sub), { status: 401 })
   session = { ...session, tokens: await client.refreshTokenGrant(config, session.tokens.refresh_token) }
   assert.equal((await client.tokenIntrospection(config, session.tokens.access_token)).active, true)
 })
@@ -198,11 +198,11 @@ await check('code-reuse-ends-grant', async () => {
 
 await check('wrong-verifier-refused', async () => {
   const request = await begin(config, redirectURI, 'openid')
-  const reached = await reach(new Agent(), request, ingrid)
+  const reached = await reach(new Agent(), request, nora)
   const wrong = { ...request.checks, pkceCodeVerifier: client.randomPKCECodeVerifier() }
   await expectRefusal(() => client.authorizationCodeGrant(config, reached, wrong), { error: 'invalid_grant' })
   const tokens = await client.authorizationCodeGrant(config, reached, request.checks)
-  assert.equal(tokens.claims().sub, ingrid.sub)
+  assert.equal(tokens.claims().sub, nora.sub)
 })
 
 await check('wrong-secret-refused', async () => {
@@ -218,14 +218,14 @@ await check('wrong-method-refused', async () => {
 await check('prompt-none-and-remembered-consent', async () => {
   const { agent, tokens } = await signIn(config, redirectURI, 'openid profile')
   const request = await begin(config, redirectURI, 'openid profile', { prompt: 'none' })
-  const silent = await client.authorizationCodeGrant(config, await reach(agent, request, ingrid), request.checks)
+  const silent = await client.authorizationCodeGrant(config, await reach(agent, request, nora), request.checks)
   assert.equal(silent.claims().sub, tokens.claims().sub)
   assert.equal(silent.claims().sid, tokens.claims().sid)
 })
 
 await check('prompt-none-without-session', async () => {
   const request = await begin(config, redirectURI, 'openid', { prompt: 'none' })
-  const reached = await reach(new Agent(), request, ingrid)
+  const reached = await reach(new Agent(), request, nora)
   await expectRefusal(() => client.authorizationCodeGrant(config, reached, request.checks), { error: 'login_required' })
 })
 
@@ -234,7 +234,7 @@ await check('prompt-login-and-max-age', async () => {
   const first = tokens.claims().auth_time
   await new Promise((resolve) => setTimeout(resolve, 1100)) // auth_time counts whole seconds
   const request = await begin(config, redirectURI, 'openid', { prompt: 'login', max_age: '10000' })
-  const end = await agent.authorize(request.url, ingrid, { stops: [redirectURI] })
+  const end = await agent.authorize(request.url, nora, { stops: [redirectURI] })
   assert.ok(end.seen.includes('login'), 'no password was asked for')
   const again = await client.authorizationCodeGrant(config, end.reached, { ...request.checks, maxAge: 10000 })
   assert.ok(again.claims().auth_time > first, 'auth_time did not move')
@@ -242,7 +242,7 @@ await check('prompt-login-and-max-age', async () => {
 
 await check('consent-denied', async () => {
   const request = await begin(config, redirectURI, 'openid photos:write')
-  const end = await new Agent().authorize(request.url, ingrid, { stops: [redirectURI], decision: 'deny' })
+  const end = await new Agent().authorize(request.url, nora, { stops: [redirectURI], decision: 'deny' })
   assert.ok(end.reached, `stopped at ${end.url}`)
   assert.equal(end.reached.searchParams.get('iss'), issuer)
   await expectRefusal(() => client.authorizationCodeGrant(config, end.reached, request.checks), { error: 'access_denied' })
@@ -253,9 +253,9 @@ await check('post-authorization-request', async () => {
   const address = new URL(request.url)
   const body = new URLSearchParams(address.searchParams)
   address.search = ''
-  const reached = await reach(new Agent(), { ...request, url: address }, ingrid, { init: { method: 'POST', body } })
+  const reached = await reach(new Agent(), { ...request, url: address }, nora, { init: { method: 'POST', body } })
   const tokens = await client.authorizationCodeGrant(config, reached, request.checks)
-  assert.equal(tokens.claims().sub, ingrid.sub)
+  assert.equal(tokens.claims().sub, nora.sub)
 })
 
 await check('redirect-uri-with-query', async () => {
@@ -272,7 +272,7 @@ await check('unregistered-redirect-uri-page', async () => {
 
 await check('form-post', async () => {
   const request = await begin(config, redirectURI, 'openid', { response_mode: 'form_post' })
-  const page = await new Agent().authorize(request.url, ingrid, { stops: [redirectURI] })
+  const page = await new Agent().authorize(request.url, nora, { stops: [redirectURI] })
   assert.ok(!page.reached, 'answered with a redirect')
   const form = forms(page.html).find((f) => f.action === redirectURI)
   assert.ok(form, `no form for the redirect URI: ${summary(page.html)}`)
@@ -280,7 +280,7 @@ await check('form-post', async () => {
   const body = new URLSearchParams(form.controls.filter((c) => c.name).map((c) => [c.name, c.value]))
   assert.deepEqual([...body.keys()].sort(), ['code', 'iss', 'state'])
   const tokens = await client.authorizationCodeGrant(config, new Request(redirectURI, { method: 'POST', body }), request.checks)
-  assert.equal(tokens.claims().sub, ingrid.sub)
+  assert.equal(tokens.claims().sub, nora.sub)
 })
 
 await check('form-post-error', async () => {
@@ -303,22 +303,22 @@ await check('code-without-pkce', async () => {
   const nonce = client.randomNonce()
   const state = client.randomState()
   const url = client.buildAuthorizationUrl(other, { redirect_uri: redirectURI, scope: 'openid', nonce, state })
-  const reached = await reach(new Agent(), { url, redirect_uri: redirectURI }, ingrid)
+  const reached = await reach(new Agent(), { url, redirect_uri: redirectURI }, nora)
   const tokens = await client.authorizationCodeGrant(other, reached, { expectedNonce: nonce, expectedState: state, idTokenExpected: true })
-  assert.equal(tokens.claims().sub, ingrid.sub)
+  assert.equal(tokens.claims().sub, nora.sub)
 })
 
 await check('pkce-missing-refused', async () => {
   const state = client.randomState()
   const url = client.buildAuthorizationUrl(config, { redirect_uri: redirectURI, scope: 'openid', state })
-  const reached = await reach(new Agent(), { url, redirect_uri: redirectURI }, ingrid)
+  const reached = await reach(new Agent(), { url, redirect_uri: redirectURI }, nora)
   await expectRefusal(() => client.authorizationCodeGrant(config, reached, { expectedState: state }), { error: 'invalid_request' })
 })
 
 await check('implicit-refused', async () => {
   const state = client.randomState()
   const url = client.buildAuthorizationUrl(config, { redirect_uri: redirectURI, scope: 'openid', state, response_type: 'id_token', nonce: client.randomNonce() })
-  const reached = await reach(new Agent(), { url, redirect_uri: redirectURI }, ingrid)
+  const reached = await reach(new Agent(), { url, redirect_uri: redirectURI }, nora)
   assert.equal(reached.searchParams.get('error') ?? new URLSearchParams(reached.hash.slice(1)).get('error'), 'unsupported_response_type')
 })
 
@@ -337,7 +337,7 @@ await check('opaque-token-for-resource', async () => {
   assert.ok(tokens.access_token.startsWith('gha_'), 'the token is not opaque')
   const seen = await client.tokenIntrospection(await basic('notes-api'), tokens.access_token)
   assert.equal(seen.active, true)
-  assert.equal(seen.sub, ingrid.sub)
+  assert.equal(seen.sub, nora.sub)
   assert.equal(seen.scope.split(' ').includes('notes:read'), true)
   assert.ok([seen.aud].flat().includes(notes), `aud ${seen.aud}`)
 })
@@ -366,7 +366,7 @@ await check('logout', async () => {
   const end = await agent.open(url, [callback])
   assert.equal(end.reached?.href, `${callback}/logged-out?state=${state}`)
   const request = await begin(config, redirectURI, 'openid', { prompt: 'none' })
-  await expectRefusal(async () => client.authorizationCodeGrant(config, await reach(agent, request, ingrid), request.checks), { error: 'login_required' })
+  await expectRefusal(async () => client.authorizationCodeGrant(config, await reach(agent, request, nora), request.checks), { error: 'login_required' })
   await expectRefusal(() => client.refreshTokenGrant(config, tokens.refresh_token), { error: 'invalid_grant' })
 })
 
@@ -390,7 +390,7 @@ await check('logout-without-hint', async () => {
   const done = await agent.submit(page, 'logout-yes', {}, [callback])
   assert.ok(!done.reached && has(done.html, 'logout-done'), 'no page after the logout')
   const request = await begin(config, redirectURI, 'openid', { prompt: 'none' })
-  await expectRefusal(async () => client.authorizationCodeGrant(config, await reach(agent, request, ingrid), request.checks), { error: 'login_required' })
+  await expectRefusal(async () => client.authorizationCodeGrant(config, await reach(agent, request, nora), request.checks), { error: 'login_required' })
 })
 
 finish()

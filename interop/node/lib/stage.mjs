@@ -31,7 +31,7 @@ export function secretOf(clientID) {
 // The ready clients of dev, by what they are.
 export const web = one('confidential web', (c) => c.token_endpoint_auth_method.startsWith('client_secret') && c.grant_types.includes('authorization_code'))
 export const spa = one('public', (c) => c.token_endpoint_auth_method === 'none' && c.grant_types.includes('authorization_code'))
-export const machine = one('machine', (c) => c.grant_types.includes('client_credentials'))
+export const machine = one('machine', (c) => c.client_secret && c.grant_types.includes('client_credentials') && c.scope?.includes('photos:read'))
 
 function one(kind, matches) {
   const found = clients.find(matches)
@@ -41,6 +41,7 @@ function one(kind, matches) {
 
 // People of testdata/tenant.yaml.
 export const ingrid = { username: 'ingrid', password: 'a long walk by the sea', sub: 'user-ingrid', name: 'Ingrid Interop', email: 'ingrid@example.com' }
+export const nora = { username: 'nora', password: 'a short ride to the hills', sub: 'user-nora', name: 'Nora Node', email: 'nora@example.com' }
 export const otto = { username: 'otto', password: 'another walk in the woods', sub: 'user-otto' }
 export const wanda = { username: 'wanda', password: 'wanda never signs in here', sub: 'user-wanda' }
 

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"gatehouse"
+	"gatehouse/authserver"
+	"gatehouse/egress"
+	"gatehouse/internal/admin"
+	"gatehouse/internal/endpoint"
+	"gatehouse/internal/interaction"
+	"gatehouse/internal/keyring"
+	"gatehouse/internal/login"
+	"gatehouse/internal/seal"
+	"gatehouse/internal/secret"
+	"gatehouse/internal/store"
+	"gatehouse/kv"
+)
+
+// Server is an assembled authorization server.
+type Server struct {
+	config   Config
+	log      *slog.Logger
+	store    *store.Store
+	mux      *endpoint.Mux
+	refusals *refusals
+	outbound *egress.Client
+	hasher   *secret.Hasher
+}
+
+// Open assembles a server from its configuration: it opens the database,
+// makes what a first start needs, and applies the tenant file if there is
+// one. The server is to be closed.
+func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, log: log, refusals: &refusals{}}
+	s.hasher = secret.NewHasher(secret.Params{
+		MemoryKiB: config.PasswordHashing.MemoryMiB << 10, Passes: config.PasswordHashing.Passes, Slots: config.PasswordHashing.Slots,
+	})
+	roots, err := config.roots()
+	if err != nil {
+		return nil, err
+	}
+	if s.outbound, err = egress.NewClient(egress.Config{Allow: config.Egress.Allow, RootCAs: roots}); err != nil {
+		return nil, fmt.Errorf("egress.allow: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(config.DatabasePath()), 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if s.store, err = store.Open(ctx, store.Config{Path: config.DatabasePath(), Log: log}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.store.Close()
+		}
+	}()
+	keys, err := s.openKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.applyFile(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.assemble(keys)
+}
+
+// openKeys reads the key-encryption key, making it together with a new
+// database, and opens the keyring.
+func (s *Server) openKeys(ctx context.Context) (*keyring.Keyring, error) {
+	kek, err := seal.ReadKeyFile(s.config.KeyPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		recorded, found, recordErr := s.store.KeyEncryptionKey(ctx)
+		if recordErr != nil {
+			return nil, recordErr
+		}
+		if found {
+			return nil, fmt.Errorf("the key file %s is missing, but the database was sealed with key %08x; put that key file back from your backup", s.config.KeyPath(), recorded.ID)
+		}
+		kek, err = seal.CreateKeyFile(s.config.KeyPath())
+	}
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keyring.Open(ctx, s.store, kek)
+	if err != nil {
+		return nil, err
+	}
+	return keys, keys.Load(ctx, gatehouse.DefaultTenant)
+}
+
+func (s *Server) applyFile(ctx context.Context) error {
+	if s.config.Apply == "" {
+		return nil
+	}
+	text, err := os.ReadFile(s.config.Apply)
+	if err != nil {
+		return fmt.Errorf("read the tenant file: %w", err)
+	}
+	file, err := admin.Decode(text, s.config.Apply)
+	if err != nil {
+		return err
+	}
+	report, err := admin.Apply(ctx, s.store, s.hasher, gatehouse.DefaultTenant, s.config.PublicURL, file, admin.Options{Actor: "serve"})
+	if err != nil {
+		return fmt.Errorf("apply %s: %w", s.config.Apply, err)
+	}
+	for _, change := range report.Changes {
+		s.log.Info("applied", "change", change)
+	}
+	return nil
+}
+
+func (s *Server) assemble(keys *keyring.Keyring) error {
+	public, err := url.Parse(s.config.PublicURL)
+	if err != nil {
+		return err
+	}
+	secure := public.Scheme == "https"
+	box := &interaction.Box{Keys: keys, Now: s.store.Now, Cookies: interaction.Cookies{Secure: secure}}
+	if !secure {
+		box.Suffix = "-" + public.Port() // cookies do not know ports
+	}
+	pages := login.NewPages(box)
+	protocol := authserver.New(authserver.Config{
+		Store: s.store, Keys: keys, Box: box, Pages: pages, Log: s.log,
+		// Slots of its own: client secrets never wait for passwords.
+		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
+	})
+	people := login.New(login.Config{Pages: pages, Store: s.store, Flow: protocol, Passwords: s.hasher, Counters: kv.NewMemory(kv.MemoryConfig{})})
+	rows := append(protocol.Rows(), people.Rows()...)
+	s.mux, err = endpoint.NewMux(endpoint.Config{
+		Rows: append(rows, s.healthRows()...), Log: s.log, Secure: secure, Refused: s.refusals.add,
+		Tenancy: &tenancy{store: s.store, issuer: s.config.PublicURL},
+		Origins: &origins{store: s.store},
+	})
+	return err
+}
+
+// Handler serves every endpoint.
+func (s *Server) Handler() http.Handler {
+	if s.config.Log.Access {
+		return s.accessLog(s.mux)
+	}
+	return s.mux
+}
+
+// Rows returns the endpoint table.
+func (s *Server) Rows() []endpoint.Row { return s.mux.Rows() }
+
+// Store returns the server's database.
+func (s *Server) Store() *store.Store { return s.store }
+
+// Outbound fetches what clients and users point to, within the rules of the
+// egress settings.
+func (s *Server) Outbound() *egress.Client { return s.outbound }
+
+// Close closes the database.
+func (s *Server) Close() error { return s.store.Close() }

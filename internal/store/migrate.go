@@ -56,9 +56,6 @@ func readMigrations(files fs.FS) ([]migration, error) {
 
 // migrate brings the tables up to date, each step in a transaction that also records it.
 func migrate(ctx context.Context, c *connection, migrations []migration, at int64) error {
-	if _, err := c.conn.ExecContext(ctx, sqlCreateMigrations); err != nil {
-		return fmt.Errorf("creating the table of migrations: %w", err)
-	}
 	for {
 		done, err := migrateOne(ctx, c, migrations, at)
 		if done || err != nil {
@@ -77,6 +74,9 @@ func migrateOne(ctx context.Context, c *connection, migrations []migration, at i
 			c.rollback()
 		}
 	}()
+	if _, err := c.conn.ExecContext(ctx, sqlCreateMigrations); err != nil {
+		return false, fmt.Errorf("creating the table of migrations: %w", err)
+	}
 	var version int
 	if err := c.conn.QueryRowContext(ctx, sqlMigrationVersion).Scan(&version); err != nil {
 		return false, fmt.Errorf("reading the version of the tables: %w", err)

@@ -90,8 +90,17 @@ func TestMigrations(t *testing.T) {
 	}
 	// Two processes that start at once, and a third one later.
 	var done sync.WaitGroup
-	for range 2 {
-		done.Go(func() { openAt(t, path) })
+	for range 3 {
+		done.Go(func() {
+			s, err := Open(t.Context(), Config{Path: path})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	done.Wait()
 	s := openAt(t, path)

@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and its driver, "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // What is SQLite's own: how a file is opened and how a transaction begins and ends.
@@ -19,6 +22,9 @@ const (
 	// busyTimeout, in milliseconds, is how long a write waits for another process, such as a
 	// command that works on the file while the server runs.
 	busyTimeout = "5000"
+
+	firstAttempts = 250
+	firstPause    = 20 * time.Millisecond
 
 	sqliteBegin     = "BEGIN IMMEDIATE"
 	sqliteCommit    = "COMMIT"
@@ -64,12 +70,7 @@ func openSQLite(ctx context.Context, path string) (_ *database, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// SQLite gives the WAL and its index the permissions of the file.
-	file, err := os.OpenFile(absolute, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := file.Close(); err != nil {
+	if err := createFile(absolute); err != nil {
 		return nil, err
 	}
 	db := &database{}
@@ -83,7 +84,7 @@ func openSQLite(ctx context.Context, path string) (_ *database, err error) {
 		return nil, err
 	}
 	db.writing.SetMaxOpenConns(1)
-	if db.writer, err = newConnection(ctx, db.writing); err != nil {
+	if db.writer, err = connectFirst(ctx, db.writing); err != nil {
 		return nil, err
 	}
 	var mode string
@@ -94,6 +95,42 @@ func openSQLite(ctx context.Context, path string) (_ *database, err error) {
 		return nil, fmt.Errorf("the file system of %s does not let SQLite keep a write-ahead log (journal mode %s); use a local disk", absolute, mode)
 	}
 	return db, nil
+}
+
+// createFile makes the file if there is none; SQLite gives the log and its index the permissions of
+// the file. One that exists is not opened: closing it would drop the locks that SQLite has on it
+// elsewhere in the process (https://www.sqlite.org/howtocorrupt.html §2.2).
+func createFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// connectFirst connects although another process may be making the same file: SQLite answers "busy"
+// to the second one that turns the write-ahead log on, whatever its busy timeout.
+func connectFirst(ctx context.Context, db *sql.DB) (*connection, error) {
+	var err error
+	for range firstAttempts {
+		var c *connection
+		if c, err = newConnection(ctx, db); err == nil {
+			return c, nil
+		}
+		var busy *sqlite.Error
+		if !errors.As(err, &busy) || busy.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(firstPause):
+		}
+	}
+	return nil, err
 }
 
 // openReaders is for when the tables exist.

@@ -104,8 +104,8 @@ func TestJudge(t *testing.T) {
 		{ID: "A-4", Status: Later, Reason: BeingBuilt},
 		{ID: "A-5", Status: Later, Reason: BeingBuilt},
 	}
-	wrong := Judge(rows, []Claim{{"A-1", "a_test.go:1"}, {"A-3", "a_test.go:2"}, {"A-4", "a_test.go:3"}, {"A-9", "a_test.go:4"}})
-	says := []string{"a test covers A-3", "-settle", "names A-9", "A-2 says covered"}
+	wrong := Judge(rows, []Claim{{"A-1", "a_test.go:1"}, {"A-3", "a_test.go:2"}, {"A-4", "a_test.go:3"}, {"A-4", "b_test.go:3"}, {"A-9", "a_test.go:4"}})
+	says := []string{"a test covers A-3", "names A-9", "-settle (A-4)", "A-2 says covered"}
 	if len(wrong) != len(says) {
 		t.Fatalf("%d complaints, want %d:\n%s", len(wrong), len(says), strings.Join(wrong, "\n"))
 	}

@@ -1,0 +1,86 @@
+package resource
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"gatehouse/oauth"
+)
+
+// maxPeekedBody is how much of a form is looked through for a second token.
+const maxPeekedBody = 64 << 10
+
+// bearerToken returns the token of the Authorization header (RFC 6750 §2.1). A
+// token in the query is never read; next to one in the header it is a second
+// transport.
+func bearerToken(r *http.Request) (string, error) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) > 1 {
+		return "", oauth.Refuse("resource-several-headers", oauth.InvalidRequest, "The request has more than one Authorization header.")
+	}
+	if len(headers) == 0 {
+		return "", noToken()
+	}
+	scheme, raw, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 §11.1: without regard to case
+		return "", noToken()
+	}
+	if raw = strings.Trim(raw, " "); raw == "" {
+		return "", oauth.Refuse("resource-header-malformed", oauth.InvalidRequest, "The Authorization header has no token after the word Bearer.")
+	}
+	if namesToken(r.URL.RawQuery) {
+		return "", twoTransports()
+	}
+	return raw, nil
+}
+
+// noToken is told no error code (RFC 6750 §3.1).
+func noToken() *oauth.Error {
+	return oauth.Refuse("resource-token-missing", "", "The request carries no access token.").WithStatus(http.StatusUnauthorized)
+}
+
+func twoTransports() *oauth.Error {
+	return oauth.Refuse("resource-two-transports", oauth.InvalidRequest, "The request carries access tokens in more than one way.") // RFC 6750 §2
+}
+
+// namesToken says whether form-encoded text has the parameter access_token,
+// also when other parts of it are malformed.
+func namesToken(text string) bool {
+	for pair := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil && decoded == "access_token" {
+			return true
+		}
+	}
+	return false
+}
+
+// bodyHasToken looks for access_token in a form-encoded body (RFC 6750 §2.2) and
+// leaves the body as it was.
+func bodyHasToken(r *http.Request) bool {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.Body == nil || r.Body == http.NoBody || err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return false
+	}
+	start, err := io.ReadAll(io.LimitReader(r.Body, maxPeekedBody))
+	rest := io.Reader(r.Body)
+	if err != nil {
+		rest = failing{err}
+	}
+	r.Body = replayed{io.MultiReader(bytes.NewReader(start), rest), r.Body}
+	return namesToken(string(start))
+}
+
+// replayed is a body of which a part was read before.
+type replayed struct {
+	io.Reader
+	io.Closer
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,0 +1,187 @@
+package gatehousetest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"gatehouse/internal/server"
+)
+
+// URL is the issuer of every server in this package, unless Options say
+// otherwise.
+const URL = "http://127.0.0.1:8080"
+
+// Options are what a test may choose. The zero value serves an empty tenant.
+type Options struct {
+	// Tenant is a tenant file in YAML.
+	Tenant string
+	// PublicURL is the issuer; URL when empty.
+	PublicURL string
+	// Data is the directory of a server that was started before; a new
+	// temporary one when empty.
+	Data string
+}
+
+// Issuer is a running authorization server.
+type Issuer struct {
+	URL string
+	// Data is the server's directory.
+	Data   string
+	server *server.Server
+	log    *logBuffer
+}
+
+// Start runs a server until the test ends.
+func Start(t testing.TB, options Options) *Issuer {
+	t.Helper()
+	issuer, stop := Run(t, options)
+	t.Cleanup(stop)
+	return issuer
+}
+
+// Run runs a server until stop is called, for tests that restart it or that
+// must end it inside a bubble.
+func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
+	t.Helper()
+	if options.PublicURL == "" {
+		options.PublicURL = URL
+	}
+	if options.Data == "" {
+		options.Data = t.TempDir()
+	}
+	config := server.Config{
+		PublicURL: options.PublicURL, Data: options.Data, Log: server.Log{Level: "debug", Access: true},
+		// The least that the configuration accepts: tests sign in often.
+		PasswordHashing: server.PasswordHashing{MemoryMiB: 19, Passes: 1, Slots: 2},
+	}
+	if options.Tenant != "" {
+		config.Apply = filepath.Join(options.Data, "tenant.yaml")
+		if err := os.WriteFile(config.Apply, []byte(options.Tenant), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := &logBuffer{}
+	s, err := server.Open(context.Background(), config, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatalf("start the server: %v", err)
+	}
+	return &Issuer{options.PublicURL, options.Data, s, log}, func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("stop the server: %v", err)
+		}
+	}
+}
+
+// Server returns the running server.
+func (i *Issuer) Server() *server.Server { return i.server }
+
+// Log returns everything that the server has logged.
+func (i *Issuer) Log() string { return i.log.String() }
+
+// RoundTrip hands a request straight to the server.
+func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	incoming := r.Clone(r.Context())
+	incoming.RequestURI = r.URL.RequestURI()
+	incoming.Host = r.URL.Host
+	incoming.RemoteAddr = "192.0.2.7:4711" // RFC 5737 §3
+	if incoming.Body == nil {
+		incoming.Body = http.NoBody
+	}
+	recorder := httptest.NewRecorder()
+	i.server.Handler().ServeHTTP(recorder, incoming)
+	response := recorder.Result()
+	response.Request = r
+	return response, nil
+}
+
+// Answer is a response whose body was read.
+type Answer struct {
+	*http.Response
+	Text string
+}
+
+// Member returns a member of a JSON object as text, "" when it is absent.
+func (a Answer) Member(name string) string {
+	var members map[string]any
+	if json.Unmarshal([]byte(a.Text), &members) != nil {
+		return ""
+	}
+	if text, isText := members[name].(string); isText {
+		return text
+	}
+	value, err := json.Marshal(members[name])
+	if err != nil || members[name] == nil {
+		return ""
+	}
+	return string(value)
+}
+
+// Post sends a form without cookies, as a client's back channel does. A
+// clientID with a secret authenticates by Basic; without one it is sent as a
+// parameter.
+func (i *Issuer) Post(t testing.TB, path, clientID, secret string, form url.Values) Answer {
+	t.Helper()
+	sent := url.Values{}
+	for name, values := range form {
+		sent[name] = values
+	}
+	if clientID != "" && secret == "" {
+		sent.Set("client_id", clientID)
+	}
+	r, err := http.NewRequest(http.MethodPost, i.URL+path, strings.NewReader(sent.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if secret != "" {
+		r.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(secret))
+	}
+	return i.Do(t, r)
+}
+
+// Do sends a request without cookies and reads the answer.
+func (i *Issuer) Do(t testing.TB, r *http.Request) Answer {
+	t.Helper()
+	response, err := i.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, response)
+}
+
+func read(t testing.TB, response *http.Response) Answer {
+	t.Helper()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Answer{response, string(body)}
+}
+
+type logBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
+}

@@ -52,13 +52,13 @@ func Example() {
 		}
 		var refusal struct{ Error string }
 		_ = json.Unmarshal(w.Body.Bytes(), &refusal)
-		fmt.Println(w.Code, "error:", refusal.Error)
+		fmt.Printf("%d %q\n", w.Code, refusal.Error)
 	}
 
 	// Output:
 	// 200 the photos of alice, through web
-	// 401 error:
-	// 403 error: insufficient_scope
+	// 401 ""
+	// 403 "insufficient_scope"
 }
 
 // exampleIssuer stands for an authorization server, and makes one token.

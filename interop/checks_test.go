@@ -33,7 +33,6 @@ func openIDClientChecks() []string {
 		"prompt-login-and-max-age",
 		"consent-denied",
 		"post-authorization-request",
-		"redirect-uri-with-query",
 		"unregistered-redirect-uri-page",
 		"form-post",
 		"form-post-error",

@@ -23,7 +23,7 @@ func TestInterop(t *testing.T) {
 		})
 		t.Run("chromium", func(t *testing.T) {
 			t.Parallel()
-			more := map[string]string{"chromium": chromiumPath(t), "profiles": t.TempDir()}
+			more := map[string]string{"chromium": chromiumPath(t)}
 			if dir := os.Getenv("GATEHOUSE_SCREENSHOTS"); dir != "" {
 				absolute, err := filepath.Abs(dir)
 				if err != nil {

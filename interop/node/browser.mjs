@@ -12,10 +12,6 @@ import { signInChecks } from './browser/signin.mjs'
 
 const closeCallback = await openCallback()
 const browser = await launch()
-process.once('SIGTERM', async () => {
-  await browser.close()
-  process.exit(1)
-})
 try {
   await signInChecks()
   await consentChecks()

@@ -25,6 +25,7 @@ async function gallery(page, visit) {
   await visit('consent')
   await page.click('#consent-allow')
   const answer = await arrived(request.state)
+  await page.waitForSelector('#arrived')
   await redeem(request, answer)
   await page.goBack()
   await shows(page, 'consent-allow')

@@ -112,7 +112,9 @@ export async function signIn(page, request, person) {
 export async function consent(page, request) {
   const asked = page.waitForSelector('#consent-allow').then(() => page.click('#consent-allow'))
   await Promise.race([asked.catch(() => {}), arrived(request.state, 7000).catch(() => {})])
-  return arrived(request.state)
+  const answer = await arrived(request.state)
+  await page.waitForSelector('#arrived') // else the next navigation cuts this one short
+  return answer
 }
 
 // assertCode says that an answer is a success in the way of RFC 9207.

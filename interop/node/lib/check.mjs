@@ -23,7 +23,7 @@ export function finish() {
 
 function reason(error) {
   const text = [error?.message ?? String(error), error?.error, error?.error_description].filter(Boolean).join(' · ')
-  return text.replaceAll(/\s+/g, ' ').slice(0, 600)
+  return text.replaceAll(/\x1b\[\d*m/g, '').replaceAll(/\s+/g, ' ').slice(0, 600)
 }
 
 function inspect(cause) {

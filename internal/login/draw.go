@@ -86,8 +86,16 @@ func viewOf(client gatehouse.Client) clientView {
 	}
 	return clientView{
 		Name: name, Initial: string(unicode.ToUpper(initial)),
-		LogoURI: client.LogoURI, PolicyURI: client.PolicyURI, TosURI: client.TosURI,
+		LogoURI: linked(client.LogoURI), PolicyURI: linked(client.PolicyURI), TosURI: linked(client.TosURI),
 	}
+}
+
+// linked returns a URI that pages may link to or load, or "" for any other.
+func linked(uri string) string {
+	if scheme, _, _ := strings.Cut(uri, ":"); scheme == "https" || scheme == "http" {
+		return uri
+	}
+	return ""
 }
 
 // maxDisplayed bounds names on pages, in characters.

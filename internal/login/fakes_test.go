@@ -67,6 +67,10 @@ func (h *house) Resolve(context.Context, string, string) (gatehouse.Tenant, stri
 	return h.tenant, "", true, nil
 }
 
+func (h *house) request(r *http.Request) *endpoint.Request {
+	return &endpoint.Request{Request: r, Tenant: h.tenant}
+}
+
 func (h *house) pass(d time.Duration) { h.now = h.now.Add(d) }
 
 type playedKeys struct{}
@@ -297,6 +301,7 @@ func (b *browser) begin(in interaction.Interaction, stage interaction.Stage) str
 	if in.Start.IsZero() {
 		in.Start = b.h.now
 	}
+	in.ID = interaction.New(in.Start).ID
 	if in.ClientID == "" {
 		in.ClientID = "web"
 	}

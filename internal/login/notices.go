@@ -22,7 +22,7 @@ type errorView struct {
 func (p *Pages) Error(w http.ResponseWriter, r *endpoint.Request, e *oauth.Error) {
 	view := errorView{
 		frame: p.frame(r, "error-page"), Description: e.Description, ID: e.ID,
-		SupportURI: r.Tenant.Settings.SupportURI,
+		SupportURI: linked(r.Tenant.Settings.SupportURI),
 	}
 	t := view.T
 	switch {

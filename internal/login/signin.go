@@ -105,7 +105,7 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in in
 		Token: e.box.FormToken(r, e.box.Binding(r), signInForm, in), MaxName: maxNameLength,
 	}
 	if len(in.LoginHint) <= maxNameLength {
-		view.Name = in.LoginHint
+		view.Name = displayed(in.LoginHint)
 	}
 	someone, found, err := e.current(w, r)
 	if err != nil {

@@ -70,15 +70,15 @@ func english() *texts {
 		NotYou:           "Not you?",
 		ItMay:            "It will be able to",
 		AtResource:       "In {resource}",
-		NothingElse:      "know that you are the same person when you return, and nothing else about you",
+		NothingElse:      "recognise you when you return, and learn nothing else about you",
 		StayingConnected: "Staying connected",
 		Offline:          "It stays connected while you are away, even after you sign out here, for up to {longest}.",
 		UntilSignOut:     "It stays connected until you sign out here, for up to {longest}.",
 		Idle:             "If it is not used for {idle}, it has to ask you again.",
 		OneTime:          "Its access ends by itself after {life}. Then it has to ask again.",
 		WhereNext:        "Where you go next",
-		BackTo:           "Your answer goes to {host}.",
-		ThisDevice:       "Your answer goes to an application on this device ({address}). Which one cannot be verified: allow this only if you started it yourself, just now.",
+		BackTo:           "You return to {host}, the address that is registered for it.",
+		ThisDevice:       "You return to an application on this device ({address}). Which one cannot be verified: allow this only if you started it yourself, just now.",
 		Allow:            "Allow",
 		Cancel:           "Cancel",
 
@@ -111,7 +111,7 @@ func english() *texts {
 		Support:      "Get help",
 
 		Scopes: map[string]string{
-			"openid":         "know that you are the same person when you return",
+			"openid":         "recognise you when you return",
 			"profile":        "see your profile, such as your name, picture, birthdate and language",
 			"email":          "see your e-mail address",
 			"address":        "see your postal address",
@@ -139,9 +139,9 @@ func englishSpan(d time.Duration) string {
 	}
 	n := max(1, int64((d+unit-1)/unit))
 	if n == 1 {
-		return "1 " + name
+		return "1\u00a0" + name
 	}
-	return strconv.FormatInt(n, 10) + " " + name + "s"
+	return strconv.FormatInt(n, 10) + "\u00a0" + name + "s"
 }
 
 // languages are the catalogues by their tag.

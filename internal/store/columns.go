@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -60,7 +61,8 @@ type column[T, S any] struct {
 
 func (c column[T, S]) Scan(src any) error {
 	value, ok := src.(S)
-	if !ok {
+	if !ok && src != nil { // SQLite's driver gives nil for an empty blob
+
 		return fmt.Errorf("a column holds a %T", src)
 	}
 	var err error
@@ -88,5 +90,15 @@ func record[T any](into *T) any {
 			err = fmt.Errorf("a stored %T is not readable: %w", value, err)
 		}
 		return value, err
+	}}
+}
+
+// octets scans bytes that may be absent; an empty value is nil.
+func octets(into *[]byte) any {
+	return column[[]byte, []byte]{into, func(stored []byte) ([]byte, error) {
+		if len(stored) == 0 {
+			return nil, nil
+		}
+		return bytes.Clone(stored), nil
 	}}
 }

@@ -29,9 +29,9 @@ func parseScope(text string) (oauth.Scope, error) { return oauth.ParseScope(text
 func grantDest(g *gatehouse.Grant) []any {
 	return []any{column[gatehouse.GrantID, []byte]{&g.ID, parseGrantID}, &g.Handle, &g.ClientID, &g.Subject, &g.SessionID,
 		column[oauth.Scope, string]{&g.Scope, parseScope}, record(&g.Resources), &g.RedirectURI, &g.RedirectURISent,
-		&g.CodeChallenge, &g.Nonce, moment(&g.AuthTime), record(&g.AMR), &g.ACR, number(&g.Code.KeyID), &g.Code.Hash,
+		&g.CodeChallenge, &g.Nonce, moment(&g.AuthTime), record(&g.AMR), &g.ACR, number(&g.Code.KeyID), octets(&g.Code.Hash),
 		moment(&g.Code.ExpiresAt), moment(&g.Code.RedeemedAt), number(&g.Code.WrongVerifiers), number(&g.Refresh.Generation),
-		number(&g.Refresh.KeyID), &g.Refresh.Hash, &g.Refresh.Salt, moment(&g.Refresh.RotatedAt), moment(&g.CreatedAt),
+		number(&g.Refresh.KeyID), octets(&g.Refresh.Hash), octets(&g.Refresh.Salt), moment(&g.Refresh.RotatedAt), moment(&g.CreatedAt),
 		moment(&g.ExpiresAt), moment(&g.LastUsedAt), moment(&g.AccessUntil), moment(&g.EndedAt), &g.EndReason}
 }
 

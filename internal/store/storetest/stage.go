@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -252,5 +253,13 @@ func (s *stage) told(g gatehouse.Grant, kind gatehouse.EventKind, want int) {
 	}
 	if got != want {
 		s.Fatalf("%d events %s, want %d", got, kind, want)
+	}
+}
+
+// same fails the test unless the two are deeply equal.
+func same[T any](t testing.TB, want, got T) {
+	t.Helper()
+	if !reflect.DeepEqual(want, got) {
+		t.Fatalf("got  %+v\nwant %+v", got, want)
 	}
 }

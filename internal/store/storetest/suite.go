@@ -13,7 +13,8 @@ type Open func(t *testing.T, clock *Clock) *store.Store
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
 	for name, test := range map[string]func(*testing.T, Open){
-		"code": codes,
+		"codes":     codes,
+		"rotations": rotations,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

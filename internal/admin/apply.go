@@ -42,6 +42,9 @@ type Options struct {
 	Actor string
 	// MustBeNew refuses clients and users that exist already.
 	MustBeNew bool
+	// Unattended refuses a file that would have a secret made, since nobody
+	// is there to whom it could be told.
+	Unattended bool
 }
 
 // Report is what applying a file did, or would do.

@@ -67,6 +67,10 @@ func (p *planner) planClient(ctx context.Context, path string, entry ClientEntry
 	if !exists {
 		client.ID, client.CreatedAt = orElse(entry.ClientID, newID()), p.now
 	}
+	if p.options.Unattended && !client.Public() && len(client.Secrets) == 0 && len(entry.Secrets()) == 0 {
+		p.wrong.add(path+".client_secret", "give one of 32 characters or more, or run gatehouse apply once, which makes one and prints it", "is missing, and nobody is here to be told a new one")
+		return nil
+	}
 	secrets, secretsChanged, err := p.planSecrets(ctx, entry, client)
 	if err != nil {
 		return err

@@ -236,6 +236,13 @@ func TestGeneratedCredentialsAreToldOnce(t *testing.T) {
 		t.Fatalf("report %+v, %v", report, err)
 	}
 	made := report.Generated[0]
+	const other = "clients:\n  - client_name: Hourly\n    grant_types: [client_credentials]\n"
+	if _, err := d.tryApply(other, Options{Unattended: true}); err == nil || !strings.Contains(err.Error(), "clients[0] (Hourly).client_secret: is missing") {
+		t.Errorf("a secret that nobody would see was made: %v", err)
+	}
+	if _, err := d.tryApply(text, Options{Unattended: true}); err != nil {
+		t.Errorf("a client that has a secret already: %v", err)
+	}
 	if made.ClientID != report.Clients[0] || made.ClientName != "Nightly" || len(made.ClientSecret.Reveal()) < MinSecretLength {
 		t.Errorf("the credential is %q for %q", made.ClientID, made.ClientName)
 	}

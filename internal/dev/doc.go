@@ -1,0 +1,9 @@
+// Package dev owns the developer's stage: what `gatehouse dev` starts and
+// says. That is a server with demonstration users and clients on loopback
+// addresses, a protected sample API (PhotoAPI) and the playground, a page
+// that walks through an authorization step by step.
+//
+// Everything on the stage is put there by a tenant file through package
+// admin, as anybody could. The package never listens beyond the loopback
+// interface, holds no SQL and makes no tokens.
+package dev

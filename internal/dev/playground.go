@@ -1,0 +1,74 @@
+package dev
+
+import (
+	"embed"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"gatehouse"
+)
+
+// The page, its script and its style, as files of one directory.
+//
+//go:embed playground
+var playgroundFiles embed.FS
+
+// playgroundConfig is what the page must know and cannot discover; it is
+// served as config.json.
+type playgroundConfig struct {
+	Issuer                string   `json:"issuer"`
+	API                   string   `json:"api"`
+	ClientID              string   `json:"client_id"`
+	RedirectURI           string   `json:"redirect_uri"`
+	PostLogoutRedirectURI string   `json:"post_logout_redirect_uri"`
+	Scopes                []string `json:"scopes"`
+	Users                 []User   `json:"users"`
+}
+
+// newPlayground serves the page at / and at the callback.
+func newPlayground(at urls, users []User) (http.Handler, error) {
+	config, err := json.Marshal(playgroundConfig{
+		Issuer: at.issuer, API: at.api,
+		ClientID:              clientPlayground,
+		RedirectURI:           at.playground + callbackPath,
+		PostLogoutRedirectURI: at.playground + "/",
+		Scopes:                append(append([]string{}, gatehouse.IdentityScopes...), scopeRead, scopeWrite),
+		Users:                 users,
+	})
+	if err != nil {
+		return nil, err
+	}
+	policy := playgroundPolicy(at)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", policy)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "no-referrer") // the callback's URL holds the code
+		header.Set("Cache-Control", "no-store")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			header.Set("Allow", "GET, HEAD")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		switch name := strings.TrimPrefix(r.URL.Path, "/"); name {
+		case "config.json":
+			header.Set("Content-Type", "application/json")
+			_, _ = w.Write(config)
+		case "", strings.TrimPrefix(callbackPath, "/"):
+			http.ServeFileFS(w, r, playgroundFiles, "playground/page.html")
+		default:
+			http.ServeFileFS(w, r, playgroundFiles, "playground/"+name)
+		}
+	}), nil
+}
+
+// playgroundPolicy lets the page run its own script, use its own style and
+// picture, and call the issuer and PhotoAPI; nothing else.
+func playgroundPolicy(at urls) string {
+	return strings.Join([]string{
+		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
+		"connect-src 'self' " + at.issuer + " " + at.api,
+		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+	}, "; ")
+}

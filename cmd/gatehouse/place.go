@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse"
+	"gatehouse/internal/secret"
+	"gatehouse/internal/server"
+	"gatehouse/internal/store"
+)
+
+const tenant = gatehouse.DefaultTenant
+
+// place says on which database a command works.
+type place struct {
+	config string
+	data   string
+}
+
+func (p *place) addFlags(command *cobra.Command) {
+	flags := command.PersistentFlags()
+	flags.StringVar(&p.config, "config", "", "the server's configuration `FILE`")
+	flags.StringVar(&p.data, "data", "", "the `DIR` that holds gatehouse.db")
+}
+
+// located is a place found.
+type located struct {
+	database string
+	// data is the server's data directory, where its control socket is.
+	data string
+	// issuer is known only from the server's configuration.
+	issuer  string
+	hashing secret.Params
+}
+
+// named says whether the line or the environment name a place.
+func (p *place) named() bool {
+	return p.config != "" || p.data != "" || os.Getenv("GATEHOUSE_DATA") != "" || os.Getenv("GATEHOUSE_DATABASE") != ""
+}
+
+func (p *place) find(command *cobra.Command) (located, error) {
+	switch {
+	case p.config != "" && p.data != "":
+		return located{}, misused("one of them", "--config and --data both say where the database is")
+	case !p.named():
+		return located{}, misused(command.CommandPath()+" --config gatehouse.yaml, or --data DIR with the directory that holds gatehouse.db",
+			"which database? Neither --config nor --data was given")
+	}
+	process, err := loadProcess(p.config)
+	if err != nil {
+		return located{}, err
+	}
+	if p.data != "" {
+		process.Data, process.Database = p.data, ""
+	}
+	if process.Data == "" && process.Database == "" {
+		return located{}, failed("add data: DIR to "+p.config+", or use --data DIR", "the configuration does not say where the database is")
+	}
+	return located{database: process.DatabasePath(), data: process.Data, issuer: process.PublicURL, hashing: hashingOf(process)}, nil
+}
+
+// loadProcess reads the server's configuration, or the environment alone.
+func loadProcess(file string) (server.Config, error) {
+	process, err := server.LoadConfig(file, os.Environ())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return server.Config{}, failed("docs/gatehouse.example.yaml shows what goes into one", "there is no file %s", file)
+	case err != nil:
+		what := "the GATEHOUSE_ environment variables cannot be used"
+		if file != "" {
+			what = "the configuration cannot be used"
+		}
+		return server.Config{}, refusedList(what, "docs/gatehouse.example.yaml names every setting", err)
+	}
+	return process, nil
+}
+
+func hashingOf(process server.Config) secret.Params {
+	hashing := process.PasswordHashing
+	return secret.Params{MemoryKiB: hashing.MemoryMiB << 10, Passes: hashing.Passes, Slots: hashing.Slots}
+}
+
+// open opens the database, which must exist: only a server makes one.
+func (p *place) open(command *cobra.Command) (*store.Store, located, error) {
+	where, err := p.find(command)
+	if err != nil {
+		return nil, located{}, err
+	}
+	if err := reachable(where.database); err != nil {
+		return nil, located{}, err
+	}
+	db, err := store.Open(command.Context(), store.Config{Path: where.database, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, located{}, failed("", "%s", err)
+	}
+	return db, where, nil
+}
+
+func reachable(database string) error {
+	directory := filepath.Dir(database)
+	const asOwner = "the same command as the user that runs the server"
+	switch info, err := os.Stat(database); {
+	case errors.Is(err, fs.ErrNotExist):
+		return failed("gatehouse dev --data "+directory+", or start the server once", "no database at %s", directory)
+	case errors.Is(err, fs.ErrPermission):
+		return failed(asOwner, "%s may not be read by this user", directory)
+	case err != nil:
+		return failed("", "%s", err)
+	case info.IsDir():
+		return failed("", "%s is a directory and no database", database)
+	}
+	file, err := os.OpenFile(database, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return failed(asOwner, "%s may not be written by this user", database)
+	}
+	if err != nil {
+		return failed("", "%s", err)
+	}
+	return file.Close()
+}
+
+// with opens the database for one act.
+func (p *place) with(command *cobra.Command, act func(ctx context.Context, db *store.Store, where located) error) error {
+	db, where, err := p.open(command)
+	if err != nil {
+		return err
+	}
+	err = act(command.Context(), db, where)
+	if closeErr := db.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// byCommand is the event of an act from the command line.
+func byCommand(kind gatehouse.EventKind, change string) gatehouse.Event {
+	return gatehouse.Event{Kind: kind, Actor: "cli", Detail: map[string]string{"change": change}}
+}

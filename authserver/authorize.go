@@ -83,8 +83,9 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 		return err
 	}
 	if !alive || !loginHolds(in, session) {
-		if in.Prompts("none") { // OpenID Connect Core §3.1.2.6
-			return oauth.Refuse("login-required", oauth.LoginRequired, "The user is not signed in as the request asks, and prompt=none forbids asking.")
+		newlySignedIn := alive && !session.AuthTime.Before(in.Start)
+		if in.Prompts("none") || newlySignedIn && in.HintSubject != "" { // OpenID Connect Core §3.1.2.6
+			return oauth.Refuse("login-required", oauth.LoginRequired, "The user is not signed in as the request asks: prompt=none forbids asking, or another user signed in than the id_token_hint names.")
 		}
 		return s.step(w, r, in, interaction.StageLogin, "/login")
 	}
@@ -126,23 +127,15 @@ func (s *Server) session(r *endpoint.Request) (gatehouse.Session, bool, error) {
 }
 
 // loginHolds says whether the session satisfies what the request asks of the
-// sign-in. max_age and prompt are judged at the interaction's start, so that
-// a new sign-in always satisfies them (OpenID Connect Core §3.1.2.1).
+// sign-in (OpenID Connect Core §3.1.2.1).
 func loginHolds(in interaction.Interaction, session gatehouse.Session) bool {
-	fresh := !session.AuthTime.Before(in.Start)
 	switch {
-	case in.HintSubject != "" && in.HintSubject != session.Subject: // §3.1.2.1, id_token_hint
+	case in.HintSubject != "" && in.HintSubject != session.Subject:
 		return false
-	case fresh:
-		return true
-	case in.Prompts("login"):
-		return false
-	case in.Prompts("select_account") && in.Session != session.ID:
-		return false
-	case in.MaxAge != nil && session.AuthTime.Add(time.Duration(*in.MaxAge)*time.Second).Before(in.Start):
+	case in.Prompts("select_account") && in.Session != session.ID && session.AuthTime.Before(in.Start):
 		return false
 	}
-	return true
+	return in.Accepts(session)
 }
 
 // mustAsk says whether the consent page has to be shown.

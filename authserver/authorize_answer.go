@@ -73,7 +73,7 @@ func (s *Server) shownTo(r *endpoint.Request, in interaction.Interaction) (gateh
 	if err != nil {
 		return gatehouse.Client{}, gatehouse.Session{}, err
 	}
-	if !alive || session.ID != in.Session || session.Subject != in.Subject {
+	if !alive || session.Subject != in.Subject {
 		return gatehouse.Client{}, gatehouse.Session{}, oauth.Refuse("consent-other-session", oauth.InvalidRequest,
 			"The sign-in that this page was shown for has ended. Go back to the application and start again.")
 	}
@@ -132,7 +132,7 @@ func (s *Server) newGrant(r *endpoint.Request, in interaction.Interaction, sessi
 // it can still be redeemed and the same session asks again.
 func (s *Server) sameCode(in interaction.Interaction, session gatehouse.Session, keys grantKeys, existing gatehouse.Grant) (gatehouse.Grant, []byte, bool) {
 	redeemable := existing.Code.RedeemedAt.IsZero() && !existing.Ended() && s.Store.Now().Before(existing.Code.ExpiresAt)
-	if !redeemable || existing.SessionID != session.ID || existing.ClientID != in.ClientID {
+	if !redeemable || existing.Subject != session.Subject || existing.ClientID != in.ClientID {
 		return gatehouse.Grant{}, nil, false
 	}
 	codeSecret, found := keys.codeSecret(existing.Code.KeyID, existing.ID, in.ID)

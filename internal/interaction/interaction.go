@@ -96,6 +96,20 @@ func New(start time.Time) Interaction {
 // Prompts says whether the request's prompt parameter has the value.
 func (in Interaction) Prompts(value string) bool { return slices.Contains(in.Prompt, value) }
 
+// Accepts says whether the request could be answered with the session, as far
+// as its age goes. prompt=login and max_age are judged at the interaction's
+// start, so that a new sign-in always satisfies them (OpenID Connect Core
+// §3.1.2.1).
+func (in Interaction) Accepts(session gatehouse.Session) bool {
+	switch {
+	case !session.AuthTime.Before(in.Start):
+		return true
+	case in.Prompts("login"):
+		return false
+	}
+	return in.MaxAge == nil || in.Start.Sub(session.AuthTime) <= time.Duration(*in.MaxAge)*time.Second
+}
+
 // Origin is what a grant born of this interaction keeps of it: one origin has
 // one grant, and the row alone does not tell the interaction's id.
 func (in Interaction) Origin() [32]byte {

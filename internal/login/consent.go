@@ -96,10 +96,10 @@ func (e *Endpoints) sealAnew(r *endpoint.Request, in interaction.Interaction, st
 	return e.box.Seal(r, in)
 }
 
-// isShown says whether the browser's session is the one that the consent page
-// names.
+// isShown says whether the consent page names the user who is signed in now. A
+// newer session of the same user, from another tab, will do.
 func isShown(in interaction.Interaction, someone signedIn) bool {
-	return someone.ID == in.Session && someone.Subject == in.Subject
+	return someone.Subject == in.Subject
 }
 
 func (e *Endpoints) decide(w http.ResponseWriter, r *endpoint.Request) error {

@@ -112,7 +112,7 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in in
 		return nil, err
 	}
 	switch {
-	case found && suffices(in, someone.Session):
+	case found && in.Accepts(someone.Session):
 		view.ContinueAs = &continueView{person(someone.User), someone.ID}
 	case found:
 		view.Again = true
@@ -121,19 +121,6 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in in
 		}
 	}
 	return &formAgain{view, policyFor(client, in.RedirectURI)}, nil
-}
-
-// suffices says whether the request could be answered with the session:
-// prompt=login and max_age are judged at the interaction's start
-// (OpenID Connect Core §3.1.2.1).
-func suffices(in interaction.Interaction, session gatehouse.Session) bool {
-	if !session.AuthTime.Before(in.Start) {
-		return true
-	}
-	if in.Prompts("login") {
-		return false
-	}
-	return in.MaxAge == nil || in.Start.Sub(session.AuthTime) <= time.Duration(*in.MaxAge)*time.Second
 }
 
 func (e *Endpoints) signIn(w http.ResponseWriter, r *endpoint.Request) error {
@@ -166,7 +153,7 @@ func (e *Endpoints) continueAs(w http.ResponseWriter, r *endpoint.Request, in in
 	if err != nil {
 		return err
 	}
-	if !found || someone.ID != sid || !suffices(in, someone.Session) {
+	if !found || someone.ID != sid || !in.Accepts(someone.Session) {
 		page, err := again()
 		if err != nil {
 			return err

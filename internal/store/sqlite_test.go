@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ func TestSQLite(t *testing.T) {
 			path = filepath.Join(t.TempDir(), "gatehouse.db")
 			paths.Store(t, path)
 		}
-		s, err := store.Open(t.Context(), store.Config{Path: path.(string), Clock: clock.Now})
+		s, err := store.Open(t.Context(), store.Config{Path: path.(string), Clock: clock.Now, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

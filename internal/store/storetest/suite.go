@@ -15,6 +15,7 @@ func Run(t *testing.T, open Open) {
 	for name, test := range map[string]func(*testing.T, Open){
 		"codes":     codes,
 		"rotations": rotations,
+		"races":     races,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

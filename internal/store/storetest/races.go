@@ -1,0 +1,209 @@
+package storetest
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"gatehouse"
+)
+
+const racers = 32
+
+// race lets all racers go at once and counts their outcomes.
+func race[T comparable](t *testing.T, run func(racer int) (T, error)) map[T]int {
+	t.Helper()
+	var lock sync.Mutex
+	outcomes := make(map[T]int)
+	barrier := make(chan struct{})
+	var done sync.WaitGroup
+	for racer := range racers {
+		done.Go(func() {
+			<-barrier
+			outcome, err := run(racer)
+			if err != nil {
+				t.Errorf("racer %d: %v", racer, err)
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			outcomes[outcome]++
+		})
+	}
+	close(barrier)
+	done.Wait()
+	return outcomes
+}
+
+func races(t *testing.T, open Open) {
+	const rounds = 10
+	t.Run("one code", func(t *testing.T) {
+		s := setUp(t, open)
+		for range rounds {
+			g := s.issue("openid")
+			outcomes := race(t, func(int) (gatehouse.Redeemed, error) { return s.RedeemCode(t.Context(), tenant, s.redemption(g)) })
+			same(t, map[gatehouse.Redeemed]int{gatehouse.RedeemAccepted: 1, gatehouse.RedeemReplayed: racers - 1}, outcomes)
+			is(t, gatehouse.EndedByCodeReplay)(s.row(g.ID).EndReason, nil)
+			s.told(g, gatehouse.EventCodeRedeemed, 1)
+			s.told(g, gatehouse.EventCodeReplayed, 1)
+			s.told(g, gatehouse.EventGrantEnded, 1)
+		}
+	})
+	t.Run("one refresh token, within the grace", func(t *testing.T) {
+		s := setUp(t, open)
+		g := s.redeemed("openid")
+		for presented := range uint64(rounds) {
+			var chains sync.Map
+			outcomes := race(t, func(int) (gatehouse.RotateOutcome, error) {
+				rotated, err := s.RotateRefresh(t.Context(), tenant, s.rotation(g, presented+1, ""))
+				chains.Store(string(rotated.Current.Hash), true)
+				return rotated.Outcome, err
+			})
+			same(t, map[gatehouse.RotateOutcome]int{gatehouse.RotateAccepted: 1, gatehouse.RotateRedelivered: racers - 1}, outcomes)
+			forks := 0
+			chains.Range(func(any, any) bool { forks++; return true })
+			is(t, 1)(forks, nil)
+		}
+	})
+	t.Run("one refresh token, without a grace", func(t *testing.T) {
+		s := setUp(t, open)
+		for range rounds {
+			g := s.redeemed("openid")
+			outcomes := race(t, func(int) (gatehouse.RotateOutcome, error) {
+				rotation := s.rotation(g, 1, "")
+				rotation.Grace = 0
+				rotated, err := s.RotateRefresh(t.Context(), tenant, rotation)
+				return rotated.Outcome, err
+			})
+			same(t, map[gatehouse.RotateOutcome]int{gatehouse.RotateAccepted: 1, gatehouse.RotateReplayed: 1, gatehouse.RotateEnded: racers - 2}, outcomes)
+			s.told(g, gatehouse.EventGrantEnded, 1)
+		}
+	})
+	t.Run("one origin", func(t *testing.T) {
+		s := setUp(t, open)
+		for range rounds {
+			origin := s.newIssue().Origin
+			var born sync.Map
+			outcomes := race(t, func(int) (gatehouse.CodeOutcome, error) {
+				issue := s.newIssue("openid")
+				issue.Origin = origin
+				issued, err := s.IssueCode(t.Context(), tenant, issue)
+				switch issued.Outcome {
+				case gatehouse.CodeAccepted:
+					born.Store(issue.Grant.ID, true)
+				case gatehouse.CodeExists:
+					born.Store(issued.Existing.ID, true)
+				}
+				return issued.Outcome, err
+			})
+			same(t, map[gatehouse.CodeOutcome]int{gatehouse.CodeAccepted: 1, gatehouse.CodeExists: racers - 1}, outcomes)
+			grants := 0
+			born.Range(func(any, any) bool { grants++; return true })
+			is(t, 1)(grants, nil)
+		}
+	})
+	t.Run("first keys", func(t *testing.T) {
+		s := setUp(t, open)
+		for round := range rounds {
+			tenant := gatehouse.TenantID(fmt.Sprint("fresh-", round))
+			outcomes := race(t, func(racer int) (bool, error) {
+				return s.AddKeys(t.Context(), tenant, []gatehouse.StoredKey{
+					{ID: fmt.Sprint("rs-", racer), Purpose: gatehouse.KeySign, Algorithm: "RS256", CreatedAt: s.Now()},
+					{NumericID: uint32(racer + 1), Purpose: gatehouse.KeyMAC, CreatedAt: s.Now()},
+				}, true)
+			})
+			same(t, map[bool]int{true: 1, false: racers - 1}, outcomes)
+			keys, err := s.Keys(t.Context(), tenant)
+			is(t, 2)(len(keys), err)
+		}
+	})
+	t.Run("key-encryption key", func(t *testing.T) {
+		s := setUp(t, open)
+		outcomes := race(t, func(racer int) (bool, error) {
+			return s.SetKeyEncryptionKey(t.Context(), gatehouse.KeyEncryptionKey{ID: uint32(racer + 1), Canary: []byte("canary")})
+		})
+		same(t, map[bool]int{true: 1, false: racers - 1}, outcomes)
+	})
+	t.Run("one cookie replaced twice", func(t *testing.T) {
+		s := setUp(t, open)
+		old := cookie(sessionID)
+		outcomes := race(t, func(racer int) (bool, error) {
+			id := fmt.Sprint("sid-", racer)
+			return s.CreateSession(t.Context(), tenant, cookie(id), gatehouse.Session{
+				ID: id, Subject: subject, AuthTime: s.Now(), ExpiresAt: s.Now().Add(absolute),
+			}, &old, from)
+		})
+		same(t, map[bool]int{true: racers}, outcomes)
+		is(t, 1)(len(s.events(gatehouse.EventSessionEnded)), nil)
+	})
+	t.Run("disabling a user against everything", func(t *testing.T) {
+		disableRace(t, open, func(s *stage) (bool, error) { return s.DisableUser(t.Context(), tenant, subject, true, byCLI) }, true)
+	})
+	t.Run("disabling a client against everything", func(t *testing.T) {
+		disableRace(t, open, func(s *stage) (bool, error) { return s.DisableClient(t.Context(), tenant, clientID, true, byCLI) }, false)
+	})
+	t.Run("deleting a client against everything", func(t *testing.T) {
+		disableRace(t, open, func(s *stage) (bool, error) { return s.DeleteClient(t.Context(), tenant, clientID, byCLI) }, true)
+	})
+	t.Run("ending a session against everything", func(t *testing.T) {
+		disableRace(t, open, func(s *stage) (bool, error) {
+			return s.EndSession(t.Context(), tenant, sessionID, gatehouse.EndedByLogout, from)
+		}, true)
+	})
+}
+
+// disableRace issues, redeems and rotates while disable happens. Nothing may live after it: what
+// was accepted before it has ended, or at least is refused.
+func disableRace(t *testing.T, open Open, disable func(*stage) (bool, error), ends bool) {
+	for round := range 5 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			s := setUp(t, open)
+			var lock sync.Mutex
+			var grants []gatehouse.Grant
+			var accepted atomic.Int64
+			race(t, func(racer int) (struct{}, error) {
+				if racer == 0 {
+					for accepted.Load() < 20 { // let some go before
+						runtime.Gosched()
+					}
+					_, err := disable(s)
+					return struct{}{}, err
+				}
+				for range 10 {
+					issue := s.newIssue("openid")
+					outcome, err := s.issued(tenant, issue)
+					if err != nil || outcome != gatehouse.CodeAccepted {
+						return struct{}{}, err
+					}
+					accepted.Add(1)
+					lock.Lock()
+					grants = append(grants, issue.Grant)
+					lock.Unlock()
+					if redeemed, err := s.RedeemCode(t.Context(), tenant, s.redemption(issue.Grant)); err != nil || redeemed != gatehouse.RedeemAccepted {
+						return struct{}{}, err
+					}
+					if rotated, err := s.rotate(issue.Grant, 1); err != nil || rotated != gatehouse.RotateAccepted {
+						return struct{}{}, err
+					}
+				}
+				return struct{}{}, nil
+			})
+			is(t, gatehouse.CodeWithdrawn)(s.issued(tenant, s.newIssue("openid")))
+			for _, g := range grants {
+				row := s.row(g.ID)
+				if ends && !row.Ended() {
+					t.Fatalf("a grant was left behind: %+v", row)
+				}
+				if row.Code.RedeemedAt.IsZero() {
+					is(t, gatehouse.RedeemUnknown)(s.RedeemCode(t.Context(), tenant, s.redemption(g)))
+					continue
+				}
+				is(t, gatehouse.RotateEnded)(s.rotate(g, row.Refresh.Generation))
+				if !s.tokenEnded(g) {
+					t.Fatalf("a token was left behind: %+v", row)
+				}
+			}
+		})
+	}
+}

@@ -92,6 +92,7 @@ func TestContinueAs(t *testing.T) {
 		{"login, signed in since", interaction.Interaction{Prompt: []string{"login"}, Start: h.now.Add(-20 * time.Minute)}, true},
 		{"young enough", interaction.Interaction{MaxAge: seconds(600)}, true},
 		{"too old", interaction.Interaction{MaxAge: seconds(599)}, false},
+		{"the user that is expected", interaction.Interaction{HintSubject: "u-alice"}, true},
 		{"max_age=0", interaction.Interaction{MaxAge: seconds(0)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -138,6 +139,22 @@ func TestContinueAsSomebodyElseIsRefused(t *testing.T) {
 		t.Fatalf("page: %s", page)
 	}
 	wantSignedIn(t, b.post("/login", hidden(page, "continue-form")))
+}
+
+func TestAnotherAccountIsExpected(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	wantSignedIn(t, b.signIn("alice", "correct horse"))
+	i := b.begin(interaction.Interaction{HintSubject: "u-bob"}, interaction.StageLogin)
+	page := bodyOf(b.get("/login?i=" + i))
+	if !strings.Contains(page, "expects another account") || strings.Contains(page, "continue-form") || strings.Contains(page, `value="alice"`) {
+		t.Fatalf("page: %s", page)
+	}
+	response := b.submit(i, "bob", "battery staple")
+	wantSignedIn(t, response)
+	if in := b.opened(response.Header.Get("Location"), interaction.StageResume); in.HintSubject != "u-bob" {
+		t.Errorf("resumed with %+v", in)
+	}
 }
 
 func TestBackAfterSigningIn(t *testing.T) {

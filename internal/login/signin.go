@@ -51,8 +51,8 @@ type signInView struct {
 	Client                           clientView
 	Action, Interaction, Token, Name string
 	MaxName                          int
-	// Again says that a session is not enough for the request.
-	Again      bool
+	// Why is a sentence about {client} that says why to sign in.
+	Why        string
 	ContinueAs *continueView
 	// Message says why the form is shown again; Invalid, that the fields are
 	// to blame.
@@ -104,6 +104,7 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in in
 		frame: e.Pages.frame(r, ""), Client: viewOf(client), Action: r.Path("/login"), Interaction: i,
 		Token: e.box.FormToken(r, e.box.Binding(r), signInForm, in), MaxName: maxNameLength,
 	}
+	view.Why = view.T.SignInFor
 	if len(in.LoginHint) <= maxNameLength {
 		view.Name = displayed(in.LoginHint)
 	}
@@ -112,15 +113,28 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in in
 		return nil, err
 	}
 	switch {
-	case found && in.Accepts(someone.Session):
+	case found && suffices(in, someone.Session):
 		view.ContinueAs = &continueView{person(someone.User), someone.ID}
+	case found && !expects(in, someone.Subject):
+		view.Why = view.T.SignInOther
 	case found:
-		view.Again = true
+		view.Why = view.T.SignInAgain
 		if view.Name == "" {
 			view.Name = someone.User.Username
 		}
 	}
 	return &formAgain{view, policyFor(client, in.RedirectURI)}, nil
+}
+
+// suffices says whether the request could be answered with the session.
+func suffices(in interaction.Interaction, session gatehouse.Session) bool {
+	return expects(in, session.Subject) && in.Accepts(session)
+}
+
+// expects says whether the client would have this user signed in: it may have
+// named another by id_token_hint (OpenID Connect Core §3.1.2.1).
+func expects(in interaction.Interaction, subject string) bool {
+	return in.HintSubject == "" || in.HintSubject == subject
 }
 
 func (e *Endpoints) signIn(w http.ResponseWriter, r *endpoint.Request) error {
@@ -153,7 +167,7 @@ func (e *Endpoints) continueAs(w http.ResponseWriter, r *endpoint.Request, in in
 	if err != nil {
 		return err
 	}
-	if !found || someone.ID != sid || !in.Accepts(someone.Session) {
+	if !found || someone.ID != sid || !suffices(in, someone.Session) {
 		page, err := again()
 		if err != nil {
 			return err

@@ -14,11 +14,11 @@ type texts struct {
 	// Span says how long something lasts.
 	Span func(time.Duration) string
 
-	SignInTitle, SignInFor, SignInAgain          string
-	Username, Password, SignIn                   string
-	Continue, ContinueAs, OtherAccount           string
-	WrongPassword, MissingField, TooManyAttempts string
-	Busy, SessionChanged                         string
+	SignInTitle, SignInFor, SignInAgain, SignInOther string
+	Username, Password, SignIn                       string
+	Continue, ContinueAs, OtherAccount               string
+	WrongPassword, MissingField, TooManyAttempts     string
+	Busy, SessionChanged                             string
 
 	ConsentTitle, SignedInAs, NotYou                       string
 	ItMay, AtResource, NothingElse                         string
@@ -53,6 +53,7 @@ func english() *texts {
 		SignInTitle:     "Sign in",
 		SignInFor:       "to continue to {client}",
 		SignInAgain:     "{client} asks you to sign in again.",
+		SignInOther:     "{client} expects another account than the one that is signed in here.",
 		Username:        "Username or e-mail",
 		Password:        "Password",
 		SignIn:          "Sign in",
@@ -104,9 +105,9 @@ func english() *texts {
 		ErrorOurs:    "Something went wrong here",
 		ErrorBusy:    "Too busy right now",
 		ErrorTooMany: "Too many attempts",
-		ErrorDoStart: "Go back to the application and try again from there. If it happens again, tell the people who run the application, with the code below.",
+		ErrorDoStart: "If starting again from the application does not help, tell the people who run it, with the code below.",
 		ErrorDoWait:  "Wait {wait}, then try again.",
-		ErrorDoOurs:  "It is not your fault. Try again in a while; if it happens again, tell the people who run this service, with the code below.",
+		ErrorDoOurs:  "It is not your fault. If it happens again, tell the people who run this service, with the code below.",
 		ErrorID:      "Code of this error",
 		Support:      "Get help",
 

@@ -38,7 +38,7 @@ func (s KeySet) MarshalJSON() ([]byte, error) {
 
 // ParseKeySet reads a JWK Set. Keys that we cannot use are skipped, as
 // RFC 7517 §5 asks: another kty, curve or alg, another use than "sig", key_ops
-// without "verify". An RSA key without alg is bound to RS256, the default of
+// without "verify", a required member missing. An RSA key without alg is bound to RS256, the default of
 // OpenID Connect.
 //
 // The whole set is refused, with an error that wraps [ErrMalformed] or [ErrKey],
@@ -112,7 +112,7 @@ func parseKey(raw []byte, limits Limits) (key PublicKey, usable bool, err error)
 		return PublicKey{}, false, nil
 	}
 	alg, usable := f.algorithm()
-	if !usable {
+	if !usable || !f.complete() {
 		return PublicKey{}, false, nil
 	}
 	public, err := f.public()
@@ -141,6 +141,18 @@ func (f *foreignKey) algorithm() (Algorithm, bool) {
 		return possible[0], true
 	}
 	return f.Alg, slices.Contains(possible, f.Alg)
+}
+
+// complete says whether the members that the kty requires are there.
+func (f *foreignKey) complete() bool {
+	switch f.Kty {
+	case "RSA":
+		return f.N != "" && f.E != ""
+	case "EC":
+		return f.X != "" && f.Y != ""
+	default:
+		return f.X != ""
+	}
 }
 
 func (f *foreignKey) public() (crypto.PublicKey, error) {

@@ -53,7 +53,7 @@ func (r Ready) Line() ([]byte, error) {
 // without.
 func (r Ready) Text(colour bool) string {
 	p := printer{colour: colour}
-	p.line("%s %s is ready, on this machine only.", p.bold("Gatehouse"), r.Version)
+	p.line("%s is ready, on this machine only.", strings.TrimSpace(p.bold("Gatehouse")+" "+r.Version))
 	p.line("")
 	p.pair("Issuer", p.link(r.Issuer))
 	p.pair("Playground", p.link(r.Playground)+p.faint("  sign in step by step, in your browser"))

@@ -1,0 +1,123 @@
+package dev
+
+import (
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// threeFreePorts returns a port that is free with the two after it.
+func threeFreePorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		l, err := listenAt(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		free := port+2 <= maxPort
+		for after := 1; free && after <= 2; after++ {
+			next, err := listenAt(t.Context(), port+after)
+			if free = err == nil; free {
+				_ = next.Close()
+			}
+		}
+		_ = l.Close()
+		if free {
+			return port
+		}
+	}
+	t.Fatal("no three free ports in a row")
+	return 0
+}
+
+func occupy(t *testing.T, port int) {
+	t.Helper()
+	l, err := listenAt(t.Context(), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+}
+
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+func TestListenTakesThreeInARow(t *testing.T) {
+	port := threeFreePorts(t)
+	doors, err := listen(t.Context(), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer doors.close()
+	if portOf(doors.issuer) != port || portOf(doors.playground) != port+1 || portOf(doors.api) != port+2 {
+		t.Errorf("listens on %v, %v and %v", doors.issuer.Addr(), doors.playground.Addr(), doors.api.Addr())
+	}
+	for _, l := range []net.Listener{doors.issuer, doors.playground, doors.api} {
+		if !strings.HasPrefix(origin(l), "http://127.0.0.1:") {
+			t.Errorf("%s is not on the loopback address", origin(l))
+		}
+	}
+}
+
+func TestListenGoesRoundTakenNeighbours(t *testing.T) {
+	port := threeFreePorts(t)
+	occupy(t, port+1)
+	doors, err := listen(t.Context(), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer doors.close()
+	if portOf(doors.issuer) != port || portOf(doors.playground) == port+1 || portOf(doors.api) != port+2 {
+		t.Errorf("listens on %v, %v and %v", doors.issuer.Addr(), doors.playground.Addr(), doors.api.Addr())
+	}
+}
+
+func TestListenPortZero(t *testing.T) {
+	one, err := listen(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.close()
+	two, err := listen(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.close()
+	if portOf(one.issuer) == portOf(two.issuer) {
+		t.Error("two stages on one port")
+	}
+}
+
+func TestTakenPortSaysWhatToType(t *testing.T) {
+	port := threeFreePorts(t)
+	occupy(t, port)
+	_, err := listen(t.Context(), port)
+	if err == nil {
+		t.Fatal("a taken port was taken twice")
+	}
+	for _, want := range []string{"port " + strconv.Itoa(port) + " is taken", "gatehouse dev --port 0"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	suggested := regexp.MustCompile(`gatehouse dev --port ([1-9]\d+)`).FindStringSubmatch(err.Error())
+	if suggested == nil {
+		t.Fatalf("%q suggests no port", err)
+	}
+	other, _ := strconv.Atoi(suggested[1])
+	doors, err := listen(t.Context(), other)
+	if err != nil {
+		t.Fatalf("the suggested port: %v", err)
+	}
+	doors.close()
+}
+
+func TestPortsThatDoNotExist(t *testing.T) {
+	for _, port := range []int{-1, maxPort + 1} {
+		if _, err := listen(t.Context(), port); err == nil || !strings.Contains(err.Error(), "1 to 65535") {
+			t.Errorf("port %d: %v", port, err)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package dev
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var somewhere = urls{issuer: "http://127.0.0.1:8080", playground: "http://127.0.0.1:8081", api: "http://127.0.0.1:8082"}
+
+func playgroundOf(t *testing.T) http.Handler {
+	t.Helper()
+	page, err := newPlayground(somewhere, []User{{Username: "alice", Password: "white-rabbit", Sub: "demo-alice"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
+}
+
+func get(t *testing.T, handler http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	return w
+}
+
+func TestPlaygroundServesItsPage(t *testing.T) {
+	handler := playgroundOf(t)
+	for path, kind := range map[string]string{
+		"/": "text/html", "/callback?code=x&state=y": "text/html", "/style.css": "text/css", "/mark.svg": "image/svg+xml",
+		"/page.js": "text/javascript", "/oauth.js": "text/javascript", "/view.js": "text/javascript", "/exchange.js": "text/javascript", "/config.json": "application/json",
+	} {
+		w := get(t, handler, path)
+		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), kind) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
+		policy := w.Header().Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'; script-src 'self'; style-src 'self'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: the policy is %q", path, policy)
+		}
+		if !strings.Contains(policy, "connect-src 'self' http://127.0.0.1:8080 http://127.0.0.1:8082;") {
+			t.Errorf("%s: the policy is %q", path, policy)
+		}
+		if w.Header().Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: the code in the URL goes on as a referrer", path)
+		}
+	}
+	for _, path := range []string{"/nothing", "/page", "/callback/", "/../dev.go"} {
+		if w := get(t, handler, path); w.Code == http.StatusOK {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	w := httptest.NewRecorder()
+	if handler.ServeHTTP(w, httptest.NewRequest("POST", "/callback", nil)); w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+func TestPlaygroundConfig(t *testing.T) {
+	var config playgroundConfig
+	if err := json.Unmarshal(get(t, playgroundOf(t), "/config.json").Body.Bytes(), &config); err != nil {
+		t.Fatal(err)
+	}
+	if config.Issuer != somewhere.issuer || config.API != somewhere.api || config.RedirectURI != "http://127.0.0.1:8081/callback" || config.ClientID != clientPlayground {
+		t.Errorf("%+v", config)
+	}
+}
+
+// TestPlaygroundIDs holds the page and its script together: each id that the
+// script looks up, or the page's comment promises, is there once.
+func TestPlaygroundIDs(t *testing.T) {
+	handler := playgroundOf(t)
+	page := get(t, handler, "/").Body.String()
+	comment, body, found := strings.Cut(page, "-->")
+	if !found {
+		t.Fatal("the page has no comment about its ids")
+	}
+	script := ""
+	for _, name := range []string{"/page.js", "/view.js", "/exchange.js"} {
+		script += get(t, handler, name).Body.String()
+	}
+	wanted := regexp.MustCompile(`\bpg-[a-z]+(?:-[a-z]+)*\b`).FindAllString(comment, -1)
+	for _, match := range regexp.MustCompile(`(?:\$\(|\s)'(pg-[a-z-]+[a-z])'`).FindAllStringSubmatch(script, -1) {
+		wanted = append(wanted, match[1])
+	}
+	if len(wanted) < 30 {
+		t.Fatalf("only %d ids were found", len(wanted))
+	}
+	for _, id := range wanted {
+		if id == "pg-scope" { // made by the script, one for each scope
+			continue
+		}
+		if n := strings.Count(body, `id="`+id+`"`); n != 1 {
+			t.Errorf("id %s is there %d times", id, n)
+		}
+	}
+	if strings.Contains(body, "style=") || strings.Contains(body, " onclick") || strings.Contains(body, "https://") {
+		t.Error("the page has something that its policy forbids")
+	}
+}
+
+func TestPlaygroundShowsOnlyWellKnownPasswords(t *testing.T) {
+	known := wellKnown([]User{
+		{Username: "alice", Password: "white-rabbit"},
+		{Username: "bob", Password: "a password of the developer's own"},
+		{Username: "carol", Password: "white-rabbit"},
+	})
+	if len(known) != 1 || known[0].Username != "alice" {
+		t.Errorf("%+v", known)
+	}
+}

@@ -141,6 +141,9 @@ func (p *planner) findClient(ctx context.Context, path string, entry ClientEntry
 }
 
 func (p *planner) findClientByName(path, name string, all []gatehouse.Client) (gatehouse.Client, bool, error) {
+	if p.options.MustBeNew {
+		return gatehouse.Client{}, false, nil
+	}
 	if name == "" {
 		p.wrong.add(path+".client_id", "write a client_id, or a client_name by which the client is found again", "the client has neither client_id nor client_name")
 		return gatehouse.Client{}, false, nil
@@ -152,7 +155,7 @@ func (p *planner) findClientByName(path, name string, all []gatehouse.Client) (g
 		}
 	}
 	switch {
-	case len(found) == 0 || p.options.MustBeNew:
+	case len(found) == 0:
 		return gatehouse.Client{}, false, nil
 	case len(found) > 1:
 		p.wrong.add(path+".client_id", "add the client_id of one of them", "%d clients have the name %q", len(found), name)

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"gatehouse/internal/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"gatehouse": main})
+}
+
+// TestCommands runs the transcripts in testdata. Beside testscript's own
+// commands they have `database DIR`, which makes an empty database as a
+// server's first start does.
+func TestCommands(t *testing.T) {
+	update := os.Getenv("UPDATE_TRANSCRIPTS") != ""
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		UpdateScripts:       update,
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GATEHOUSE_PASSWORD_HASHING_MEMORY_MIB", "19")
+			env.Setenv("GATEHOUSE_PASSWORD_HASHING_PASSES", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"database": makeDatabase},
+	})
+}
+
+func makeDatabase(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: database DIR")
+	}
+	directory := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(directory, 0o700))
+	db, err := store.Open(context.Background(), store.Config{Path: filepath.Join(directory, "gatehouse.db")})
+	ts.Check(err)
+	ts.Check(db.Close())
+}

@@ -16,6 +16,9 @@ func Run(t *testing.T, open Open) {
 		"codes":     codes,
 		"rotations": rotations,
 		"races":     races,
+		"tenants":   tenants,
+		"people":    people,
+		"sessions":  sessions,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

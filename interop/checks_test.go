@@ -116,7 +116,7 @@ func browserChecks() []string {
 		"form-post-without-script",
 		"form-post-denied",
 		"post-authorization-request",
-		"popup-sign-in",
+		"popup-loses-its-opener",
 		"single-page-application",
 		"cross-origin-stranger-refused",
 		"code-of-another-redirect-refused",

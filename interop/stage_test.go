@@ -22,7 +22,7 @@ import (
 const (
 	readyWithin = 20 * time.Second // from start to the line of --json, under load
 	stopsWithin = 10 * time.Second
-	nodeWithin  = 100 * time.Second
+	nodeWithin  = 4 * time.Minute // of a busy machine; half a minute of a quiet one
 )
 
 // builtBinary holds the path of the gatehouse binary that TestMain built.
@@ -46,10 +46,6 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	builtBinary = filepath.Join(dir, "gatehouse")
 	build := exec.Command("go", "build", "-o", builtBinary, "gatehouse/cmd/gatehouse")
 	if output, err := build.CombinedOutput(); err != nil {
-		if os.Getenv("GATEHOUSE_TEST_SERVICES") != "1" { // until cmd/gatehouse is assembled
-			fmt.Fprintf(os.Stderr, "interop: skipped, cmd/gatehouse does not build\n%s", output)
-			return 0, nil
-		}
 		return 1, fmt.Errorf("building cmd/gatehouse: %w\n%s", err, output)
 	}
 	return m.Run(), nil

@@ -29,7 +29,7 @@ export async function launch() {
 
 // open makes a browser profile of its own. unwatched: its complaints are part of a check.
 export async function open({ unwatched = false, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options })
   context.setDefaultTimeout(6000)
   if (!unwatched) context.on('page', watch)
   return context
@@ -88,8 +88,9 @@ export function begin({ client = 'interop-web', redirect = `${callback}/callback
 export async function redeem(request, answer) {
   const body = new URLSearchParams({ grant_type: 'authorization_code', code: answer.params.get('code') ?? '', redirect_uri: request.redirect, code_verifier: request.verifier })
   const headers = {}
-  if (['interop-native', 'interop-spa'].includes(request.client)) body.set('client_id', request.client)
-  else headers.authorization = `Basic ${Buffer.from(`${request.client}:${secretOf(request.client)}`).toString('base64')}`
+  if (['interop-native', 'interop-spa', 'interop-post'].includes(request.client)) body.set('client_id', request.client)
+  if (request.client === 'interop-post') body.set('client_secret', secretOf(request.client))
+  if (!body.has('client_id')) headers.authorization = `Basic ${Buffer.from(`${request.client}:${secretOf(request.client)}`).toString('base64')}`
   const response = await fetch(tokenEndpoint, { method: 'POST', body, headers })
   return { status: response.status, ...(await response.json()) }
 }

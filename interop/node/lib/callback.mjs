@@ -37,8 +37,6 @@ function page(title, body = '') {
   return `<!doctype html><html lang="en"><title>${title}</title><h1 id="arrived">${title}</h1>${body}</html>`
 }
 
-const tellOpener = '<script>if (window.opener) window.opener.postMessage(location.href, location.origin)</script>'
-
 function answer(request, response, body) {
   const url = new URL(request.url, callback)
   const html = (text, headers = {}) => response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', ...headers }).end(text)
@@ -51,7 +49,7 @@ function answer(request, response, body) {
       arrivals.push(arrival)
       for (const look of [...waiting]) look(arrival)
       if (url.pathname === '/bounce') return response.writeHead(302, { location: `${named}/landed` }).end()
-      return html(page('Back at the application', tellOpener))
+      return html(page('Back at the application'))
     }
     case '/landed':
     case '/empty':

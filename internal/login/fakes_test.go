@@ -102,8 +102,18 @@ type playedStore struct {
 	rehashed  map[string]string
 	// refuseSessions plays a user who was disabled a moment ago.
 	refuseSessions bool
-	// fault is what every method of the next calls fails with.
-	fault error
+	// fault is what every method fails with; with failAt, only the call of
+	// that number does.
+	fault         error
+	failAt, calls int
+}
+
+func (s *playedStore) failed() error {
+	s.calls++
+	if s.failAt != 0 && s.calls != s.failAt {
+		return nil
+	}
+	return s.fault
 }
 
 func newPlayedStore() *playedStore {
@@ -133,42 +143,42 @@ func newPlayedStore() *playedStore {
 
 func (s *playedStore) Client(_ context.Context, _ gatehouse.TenantID, id string) (gatehouse.Client, bool, error) {
 	client, found := s.clients[id]
-	return client, found, s.fault
+	return client, found, s.failed()
 }
 
 func (s *playedStore) Resources(context.Context, gatehouse.TenantID) ([]gatehouse.Resource, error) {
-	return s.resources, s.fault
+	return s.resources, s.failed()
 }
 
 func (s *playedStore) User(_ context.Context, _ gatehouse.TenantID, subject string) (gatehouse.User, bool, error) {
 	user, found := s.users[subject]
-	return user, found, s.fault
+	return user, found, s.failed()
 }
 
 func (s *playedStore) UserByLogin(_ context.Context, _ gatehouse.TenantID, key string) (gatehouse.User, bool, error) {
 	for _, user := range s.users {
 		if gatehouse.LoginKey(user.Username) == key || user.Claims.Email != "" && gatehouse.LoginKey(user.Claims.Email) == key {
-			return user, true, s.fault
+			return user, true, s.failed()
 		}
 	}
-	return gatehouse.User{}, false, s.fault
+	return gatehouse.User{}, false, s.failed()
 }
 
 func (s *playedStore) Rehash(_ context.Context, _ gatehouse.TenantID, subject, _, phc string) error {
 	s.rehashed[subject] = phc
-	return s.fault
+	return s.failed()
 }
 
 func (s *playedStore) CountFailedLogin(_ context.Context, _ gatehouse.TenantID, key string, _ gatehouse.Circumstance) error {
 	s.failures = append(s.failures, key)
-	return s.fault
+	return s.failed()
 }
 
 func (s *playedStore) Session(_ context.Context, _ gatehouse.TenantID, hash [32]byte, _ time.Duration) (gatehouse.Session, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	session, found := s.sessions[hash]
-	return session, found, s.fault
+	return session, found, s.failed()
 }
 
 func (s *playedStore) CreateSession(_ context.Context, _ gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, _ gatehouse.Circumstance) (bool, error) {
@@ -181,7 +191,7 @@ func (s *playedStore) CreateSession(_ context.Context, _ gatehouse.TenantID, has
 		delete(s.sessions, *replaces)
 	}
 	s.sessions[hash] = session
-	return true, s.fault
+	return true, s.failed()
 }
 
 func (s *playedStore) EndSession(_ context.Context, _ gatehouse.TenantID, id string, _ gatehouse.EndReason, _ gatehouse.Circumstance) (bool, error) {
@@ -191,10 +201,10 @@ func (s *playedStore) EndSession(_ context.Context, _ gatehouse.TenantID, id str
 		if session.ID == id {
 			delete(s.sessions, hash)
 			s.ended = append(s.ended, id)
-			return true, s.fault
+			return true, s.failed()
 		}
 	}
-	return false, s.fault
+	return false, s.failed()
 }
 
 // playedPasswords keeps passwords as "plain:password" and counts the work.

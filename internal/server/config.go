@@ -184,6 +184,8 @@ func (c Config) checkPublicURL() error {
 		return errors.New("public_url must be an absolute https URL")
 	case public.Path != "" || public.RawQuery != "" || public.Fragment != "" || public.User != nil || public.Host != strings.ToLower(public.Host):
 		return errors.New("public_url must be a scheme and a host in lower case, without a trailing slash, path, query, fragment or user")
+	case public.Scheme == "https" && public.Port() == "443" || public.Scheme == "http" && public.Port() == "80":
+		return errors.New("public_url must leave out the port that its scheme implies, as browsers do")
 	case public.Scheme == "http" && !c.InsecureAllowHTTP && !oauth.LoopbackHost(public.Hostname()):
 		return errors.New("public_url uses http on a host that is not loopback; use https, or set insecure_allow_http and accept that everybody on the way can read passwords and tokens")
 	}

@@ -1,9 +1,12 @@
 package jose
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 )
 
@@ -135,7 +138,12 @@ func headerText(value []byte, limit int, out *string) error {
 	if value[0] != '"' {
 		return fmt.Errorf("%w token: a header member is not a string", ErrMalformed)
 	}
-	if err := json.Unmarshal(value, out); err != nil || *out == "" || !printable(*out, limit) {
+	if bytes.IndexByte(value, '\\') < 0 {
+		*out = string(value[1 : len(value)-1])
+	} else if err := json.Unmarshal(value, out); err != nil {
+		return fmt.Errorf("%w token: a header member is malformed", ErrMalformed)
+	}
+	if *out == "" || !printable(*out, limit) {
 		return fmt.Errorf("%w token: a header member is empty, too long or not printable", ErrMalformed)
 	}
 	return nil
@@ -144,3 +152,11 @@ func headerText(value []byte, limit int, out *string) error {
 // UnverifiedPayload returns what the sender claims. It serves to choose whose
 // keys to ask for, by iss, and nothing else: nothing here has been proved.
 func (u Unverified) UnverifiedPayload() []byte { return u.payload }
+
+func (u Unverified) String() string { return "jose.Unverified(" + string(u.Header.Algorithm) + ")" }
+
+// Format keeps every verb of fmt from printing the token.
+func (u Unverified) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, u.String()) }
+
+// LogValue keeps the token out of structured logs.
+func (u Unverified) LogValue() slog.Value { return slog.StringValue(u.String()) }

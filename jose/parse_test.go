@@ -1,7 +1,10 @@
 package jose
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -74,6 +77,13 @@ func TestParseLimit(t *testing.T) {
 	}
 }
 
+func TestHeaderEscapes(t *testing.T) {
+	u, err := Parse(compact(`{"\u0061lg":"ES\u003256","kid":"a\"\\\/b","typ":"JWT"}`, someClaims, []byte{1}), Limits{})
+	if want := (Header{ES256, `a"\/b`, "JWT"}); err != nil || u.Header != want {
+		t.Errorf("header %+v, %v", u.Header, err)
+	}
+}
+
 func TestUnverifiedPayload(t *testing.T) {
 	u, err := Parse(compact(goodHeader, someClaims, []byte{1}), Limits{})
 	if err != nil || string(u.UnverifiedPayload()) != someClaims {
@@ -95,5 +105,22 @@ func TestPartsDoNotOverlap(t *testing.T) {
 	payload, err := u.Verify(testKeys()[ES256].Public())
 	if err != nil || string(payload) != someClaims {
 		t.Errorf("payload %s, %v", payload, err)
+	}
+}
+
+func TestUnverifiedIsNotPrinted(t *testing.T) {
+	u, err := Parse(signedWithHeader(t, goodHeader), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		if got := fmt.Sprintf(verb, u); got != "jose.Unverified(ES256)" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("got", "token", u)
+	if !strings.Contains(log.String(), "token=jose.Unverified(ES256)") {
+		t.Errorf("the log says %s", log.String())
 	}
 }

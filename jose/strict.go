@@ -100,6 +100,8 @@ func (s *scanner) document(target reflect.Type) error {
 	if s.peek() != '{' {
 		return s.fault("an object is expected")
 	}
+	const usualMembers = 16
+	s.names = make([][]byte, 0, usualMembers)
 	if err := s.object(1, target); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -100,6 +101,9 @@ func readClaims(payload []byte) (Claims, error) {
 func readText(value json.RawMessage) (string, bool) {
 	if value[0] != '"' {
 		return "", false
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), true
 	}
 	var text string
 	err := json.Unmarshal(value, &text)

@@ -19,6 +19,8 @@ func Run(t *testing.T, open Open) {
 		"tenants":   tenants,
 		"people":    people,
 		"sessions":  sessions,
+		"clients":   clients,
+		"ledger":    ledger,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

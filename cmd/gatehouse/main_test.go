@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"gatehouse/internal/server"
 	"gatehouse/internal/store"
 )
 
@@ -17,7 +20,8 @@ func TestMain(m *testing.M) {
 
 // TestCommands runs the transcripts in testdata. Beside testscript's own
 // commands they have `database DIR`, which makes an empty database as a
-// server's first start does.
+// server's first start does, and `ready DIR`, which waits until a server on that
+// data answers.
 func TestCommands(t *testing.T) {
 	update := os.Getenv("UPDATE_TRANSCRIPTS") != ""
 	testscript.Run(t, testscript.Params{
@@ -30,7 +34,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv("GATEHOUSE_PASSWORD_HASHING_PASSES", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"database": makeDatabase},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"database": makeDatabase, "ready": awaitServer},
 	})
 }
 
@@ -43,4 +47,18 @@ func makeDatabase(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := store.Open(context.Background(), store.Config{Path: filepath.Join(directory, "gatehouse.db")})
 	ts.Check(err)
 	ts.Check(db.Close())
+}
+
+func awaitServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready DIR")
+	}
+	socket := server.ControlSocket(ts.MkAbs(args[0]))
+	for range 1000 {
+		if info, err := os.Stat(socket); err == nil && info.Mode().Type() == fs.ModeSocket {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("no server on %s", args[0])
 }

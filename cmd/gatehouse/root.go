@@ -74,7 +74,7 @@ on it or not. Say which one with --config FILE (the server's configuration) or
 --data DIR (the directory that holds gatehouse.db), or with the environment
 variable GATEHOUSE_DATA. A running server follows within a second.
 
-Exit codes: 0 all is well, 1 the command could not do it, 2 it was typed wrongly.
+Exit codes: 0 all is well, 1 the command failed, 2 it was typed wrongly.
 Errors go to standard error, with a line that says what to try.`,
 		Example: `  gatehouse dev
   gatehouse serve --config gatehouse.yaml

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/internal/server"
+)
+
+// startServer runs a server of this configuration on a free port until the
+// test ends, and returns its address.
+func startServer(t *testing.T, processFile string) string {
+	t.Helper()
+	process, err := server.LoadConfig(processFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, err := server.Open(t.Context(), process, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	stopped := make(chan error, 1)
+	go func() { stopped <- running.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if err := running.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+var refusalID = regexp.MustCompile(`\(([a-z-]+\.[a-z0-9]+)\)`)
+
+func TestExplainAsksTheRunningServer(t *testing.T) {
+	// The path of a socket is short (about 100 characters), that of a test's
+	// own directory may not be.
+	directory, err := os.MkdirTemp("", "gh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	data := filepath.Join(directory, "data")
+	processFile := filepath.Join(directory, "gatehouse.yaml")
+	if err := os.WriteFile(processFile, []byte("public_url: http://127.0.0.1:8080\ndata: "+data+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := startServer(t, processFile)
+	waitForSocket(t, server.ControlSocket(data))
+
+	response, err := http.Post("http://"+address+"/token", "application/x-www-form-urlencoded", strings.NewReader("scope=a&scope=b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var refusal struct {
+		Description string `json:"error_description"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&refusal); err != nil {
+		t.Fatal(err)
+	}
+	match := refusalID.FindStringSubmatch(refusal.Description)
+	if match == nil {
+		t.Fatalf("no id in %q", refusal.Description)
+	}
+	explain := func(id string) string {
+		out := strings.Builder{}
+		if code := run(t.Context(), terminal{strings.NewReader(""), &out, &out}, []string{"explain", id, "--data", data}); code != exitOK {
+			t.Errorf("explain %s ended with %d", id, code)
+		}
+		return out.String()
+	}
+	if got := explain(match[1]); !strings.Contains(got, "The running server remembers") || !strings.Contains(got, "invalid_request") || !strings.Contains(got, "Mend") && !strings.Contains(got, "mend") {
+		t.Errorf("explain says\n%s", got)
+	}
+	if got := explain("form-repeated-parameter.zzzzzzzz"); !strings.Contains(got, "does not remember") {
+		t.Errorf("explain says of another refusal\n%s", got)
+	}
+}
+
+func waitForSocket(t *testing.T, path string) {
+	t.Helper()
+	for range 100 {
+		if info, err := os.Stat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("no control socket at %s", path)
+}

@@ -40,8 +40,16 @@ func newPlayground(at urls, users []User) (http.Handler, error) {
 		return nil, err
 	}
 	policy := playgroundPolicy(at)
+	host := strings.TrimPrefix(at.playground, "http://")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
+		if r.Host != host {
+			// By another name, such as localhost, the page would have another
+			// origin, which no client registered.
+			header.Set("Location", at.playground+r.URL.RequestURI())
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
 		header.Set("Content-Security-Policy", policy)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer") // the callback's URL holds the code

@@ -22,9 +22,25 @@ func playgroundOf(t *testing.T) http.Handler {
 
 func get(t *testing.T, handler http.Handler, path string) *httptest.ResponseRecorder {
 	t.Helper()
+	return getAt(handler, "127.0.0.1:8081", path)
+}
+
+func getAt(handler http.Handler, host, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", path, nil)
+	r.Host = host
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	handler.ServeHTTP(w, r)
 	return w
+}
+
+func TestPlaygroundByAnotherName(t *testing.T) {
+	handler := playgroundOf(t)
+	for _, host := range []string{"localhost:8081", "rebound.example:8081"} {
+		w := getAt(handler, host, "/callback?code=x")
+		if w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != "http://127.0.0.1:8081/callback?code=x" {
+			t.Errorf("%s: %d %s", host, w.Code, w.Header().Get("Location"))
+		}
+	}
 }
 
 func TestPlaygroundServesItsPage(t *testing.T) {
@@ -53,8 +69,9 @@ func TestPlaygroundServesItsPage(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	w := httptest.NewRecorder()
-	if handler.ServeHTTP(w, httptest.NewRequest("POST", "/callback", nil)); w.Code != http.StatusMethodNotAllowed {
+	w, post := httptest.NewRecorder(), httptest.NewRequest("POST", "/callback", nil)
+	post.Host = "127.0.0.1:8081"
+	if handler.ServeHTTP(w, post); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
 	}
 }

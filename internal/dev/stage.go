@@ -129,8 +129,7 @@ func join(own, demo admin.File) admin.File {
 		}
 	}
 	for _, client := range demo.Clients {
-		at := slices.IndexFunc(own.Clients, func(c admin.ClientEntry) bool { return c.ClientID == client.ClientID })
-		if at < 0 {
+		if !slices.ContainsFunc(own.Clients, func(c admin.ClientEntry) bool { return c.ClientID == client.ClientID }) {
 			joined.Clients = append(joined.Clients, client)
 		}
 	}

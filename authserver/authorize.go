@@ -77,7 +77,7 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 	if err != nil {
 		return err
 	}
-	s.answerRefusals(r, in)
+	s.answerRefusals(r, client, in)
 	session, alive, err := s.session(r)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 		}
 		return s.step(w, r, in, interaction.StageConsent, "/consent")
 	}
-	return s.issueCode(w, r, in, session, nil)
+	return s.issueCode(w, r, client, in, session, nil)
 }
 
 // clientOf reads the client of an interaction anew: it may have been disabled

@@ -14,21 +14,21 @@ import (
 
 // answerRefusals sends the refusals of a request whose redirect URI is
 // trusted to that URI (RFC 6749 §4.1.2.1).
-func (s *Server) answerRefusals(r *endpoint.Request, in interaction.Interaction) {
+func (s *Server) answerRefusals(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) {
 	r.AnswerRefusals(func(w http.ResponseWriter, e *oauth.Error) {
-		s.respond(w, r, in, []oauth.Param{{Name: "error", Value: string(e.Code)}, {Name: "error_description", Value: e.Public()}})
+		s.respond(w, r, client, in, []oauth.Param{{Name: "error", Value: string(e.Code)}, {Name: "error_description", Value: e.Public()}})
 	})
 }
 
 // respond answers an authorization request by its response mode. State comes
 // back untouched, and every response names its issuer (RFC 9207 §2).
-func (s *Server) respond(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction, params []oauth.Param) {
+func (s *Server) respond(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, in interaction.Interaction, params []oauth.Param) {
 	if in.State != "" {
 		params = append(params, oauth.Param{Name: "state", Value: in.State})
 	}
 	params = append(params, oauth.Param{Name: "iss", Value: r.Tenant.Issuer})
 	if in.ResponseMode == "form_post" {
-		s.Pages.FormPost(w, r, in.RedirectURI, params)
+		s.Pages.FormPost(w, r, client, in.RedirectURI, params)
 		return
 	}
 	seeOther(w, oauth.RedirectURL(in.RedirectURI, params))
@@ -45,7 +45,7 @@ func (s *Server) Allow(w http.ResponseWriter, r *endpoint.Request, in interactio
 	if err != nil {
 		return err
 	}
-	return s.issueCode(w, r, in, session, consents)
+	return s.issueCode(w, r, client, in, session, consents)
 }
 
 // Deny tells the client that the user refused (RFC 6749 §4.1.2.1).
@@ -77,13 +77,13 @@ func (s *Server) shownTo(r *endpoint.Request, in interaction.Interaction) (gateh
 		return gatehouse.Client{}, gatehouse.Session{}, oauth.Refuse("consent-other-session", oauth.InvalidRequest,
 			"The sign-in that this page was shown for has ended. Go back to the application and start again.")
 	}
-	s.answerRefusals(r, in)
+	s.answerRefusals(r, client, in)
 	return client, session, nil
 }
 
 // issueCode gives birth to the grant and answers with its code. The same
 // interaction always gets the same answer while its code can be redeemed.
-func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction, session gatehouse.Session, consents []gatehouse.Consent) error {
+func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, in interaction.Interaction, session gatehouse.Session, consents []gatehouse.Consent) error {
 	keys := s.grantKeys(r.Tenant.ID)
 	grant := s.newGrant(r, in, session)
 	codeSecret, _ := keys.codeSecret(grant.Code.KeyID, grant.ID, in.ID)
@@ -107,7 +107,7 @@ func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, in intera
 		}
 	}
 	code, _ := keys.code(grant.Code.KeyID, grant.ID, codeSecret)
-	s.respond(w, r, in, []oauth.Param{{Name: "code", Value: code}})
+	s.respond(w, r, client, in, []oauth.Param{{Name: "code", Value: code}})
 	return nil
 }
 

@@ -108,7 +108,7 @@ func (s *Server) checkResponseMode(a *authorization) error {
 }
 
 func (s *Server) trustRedirectURI(a *authorization) error {
-	s.answerRefusals(a.Request, a.in)
+	s.answerRefusals(a.Request, a.client, a.in)
 	if a.form.Has("response_mode") && a.in.ResponseMode == "" {
 		return oauth.Refuse("response-mode-unknown", oauth.InvalidRequest, "The response_mode must be query or form_post.")
 	}

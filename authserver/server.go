@@ -17,9 +17,9 @@ import (
 // Pages are the pages that the protocol's endpoints show to people.
 type Pages interface {
 	Error(w http.ResponseWriter, r *endpoint.Request, e *oauth.Error)
-	// FormPost answers with a form that posts the parameters to the redirect
-	// URI (OAuth 2.0 Form Post Response Mode §2).
-	FormPost(w http.ResponseWriter, r *endpoint.Request, redirectURI string, params []oauth.Param)
+	// FormPost answers with a form that posts the parameters to the client's
+	// redirect URI (OAuth 2.0 Form Post Response Mode §2).
+	FormPost(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, redirectURI string, params []oauth.Param)
 	// LogoutConfirm asks whether to sign out; username may be "".
 	LogoutConfirm(w http.ResponseWriter, r *endpoint.Request, username string)
 	LoggedOut(w http.ResponseWriter, r *endpoint.Request)

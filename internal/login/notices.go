@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"gatehouse"
 	"gatehouse/internal/endpoint"
 	"gatehouse/internal/interaction"
 	"gatehouse/oauth"
@@ -100,11 +101,8 @@ type formPostView struct {
 // page whose form carries the parameters to the redirect URI, which the
 // caller has found to be the client's.
 // OAuth 2.0 Form Post Response Mode §2.
-func (p *Pages) FormPost(w http.ResponseWriter, r *endpoint.Request, redirectURI string, params []oauth.Param) {
-	may := policy{script: submitScriptSource()}
-	if source := originSource(redirectURI); source != "" {
-		may.forms = []string{source}
-	}
+func (p *Pages) FormPost(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, redirectURI string, params []oauth.Param) {
+	may := policy{script: submitScriptSource(), forms: policyFor(client, redirectURI).forms}
 	view := formPostView{frame: p.frame(r, ""), RedirectURI: redirectURI, Params: params, Script: submitScript}
 	if oauth.CheckRedirectURI(redirectURI, oauth.RedirectRules{AllowLocalhost: true, AllowUndottedScheme: true}) == nil {
 		view.RedirectURI = template.URL(redirectURI) // may have a scheme of its own, never one that a browser would run

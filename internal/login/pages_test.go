@@ -25,7 +25,9 @@ func (h *house) drawn(show func(http.ResponseWriter, *endpoint.Request)) *http.R
 }
 
 func (h *house) formPost(redirectURI string, params ...oauth.Param) *http.Response {
-	return h.drawn(func(w http.ResponseWriter, r *endpoint.Request) { h.pages.FormPost(w, r, redirectURI, params) })
+	return h.drawn(func(w http.ResponseWriter, r *endpoint.Request) {
+		h.pages.FormPost(w, r, gatehouse.Client{}, redirectURI, params)
+	})
 }
 
 // everyPage draws each page once.
@@ -224,6 +226,13 @@ func TestFormPost(t *testing.T) {
 	}
 	if !strings.Contains(csp, "form-action 'self' https://photos.example;") {
 		t.Errorf("policy %s", csp)
+	}
+	response = h.drawn(func(w http.ResponseWriter, r *endpoint.Request) {
+		client := gatehouse.Client{ClientMetadata: gatehouse.ClientMetadata{FormActionOrigins: []string{"https://further.example"}}}
+		h.pages.FormPost(w, r, client, "https://photos.example/cb", nil)
+	})
+	if csp := response.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://photos.example https://further.example;") {
+		t.Errorf("the client's own origins are lost: %s", csp)
 	}
 	if page := bodyOf(h.formPost("com.example.app:/cb")); !strings.Contains(page, `action="com.example.app:/cb"`) {
 		t.Errorf("a scheme of its own is lost: %s", page)

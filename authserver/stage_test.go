@@ -2,8 +2,13 @@ package authserver_test
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
+	"gatehouse"
 	"gatehouse/gatehousetest"
 	"gatehouse/oauth"
 )
@@ -83,6 +88,7 @@ var secrets = map[string]string{
 	"basic":      "basic-secret-that-is-long-enough-to-be-random",
 	"svc":        "svc-secret-that-is-long-enough-to-be-random",
 	"photos-api": "photos-api-secret-that-is-long-enough-to-be",
+	"evil":       "evil-secret-that-is-long-enough-to-be-random",
 }
 
 const (
@@ -97,10 +103,80 @@ type stage struct {
 	*gatehousetest.Browser
 }
 
-func open(t *testing.T) *stage {
+// open starts a server that is furnished with the tenant; each change is made
+// to its settings.
+func open(t *testing.T, changes ...func(*gatehouse.Settings)) *stage {
 	t.Helper()
-	issuer := gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant})
-	return &stage{t, issuer, issuer.NewBrowser(t)}
+	return openAt(t, gatehousetest.URL, changes...)
+}
+
+// openAt is open for another issuer.
+func openAt(t *testing.T, issuer string, changes ...func(*gatehouse.Settings)) *stage {
+	t.Helper()
+	started := gatehousetest.Start(t, gatehousetest.Options{PublicURL: issuer, Data: furnished(t)})
+	s := &stage{t, started, started.NewBrowser(t)}
+	if len(changes) > 0 {
+		s.set(changes...)
+	}
+	return s
+}
+
+// kept are the data directories of furnished servers by the year they were
+// made in: inside a bubble it is another, and keys are slow to make.
+var kept struct {
+	sync.Mutex
+	files map[int]map[string][]byte
+}
+
+// furnished returns a new data directory of a server that was started once
+// with the tenant.
+func furnished(t *testing.T) string {
+	t.Helper()
+	kept.Lock()
+	defer kept.Unlock()
+	year := time.Now().Year()
+	if kept.files[year] == nil {
+		issuer, stop := gatehousetest.Run(t, gatehousetest.Options{Tenant: tenant})
+		stop()
+		if kept.files == nil {
+			kept.files = map[int]map[string][]byte{}
+		}
+		kept.files[year] = filesOf(t, issuer.Data)
+	}
+	dir := t.TempDir()
+	restore(t, dir, kept.files[year])
+	return dir
+}
+
+// filesOf reads a data directory of a server that was stopped.
+func filesOf(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, entry := range entries {
+		if files[entry.Name()], err = os.ReadFile(filepath.Join(dir, entry.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// restore writes files into a directory, and removes all others.
+func restore(t *testing.T, dir string, files map[string][]byte) {
+	t.Helper()
+	for name := range filesOf(t, dir) {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // request returns an authorization request of the client web, with the given
@@ -145,7 +221,7 @@ func (s *stage) refresh(token string, pairs ...string) gatehousetest.Answer {
 
 func (s *stage) token(client string, form url.Values) gatehousetest.Answer {
 	s.Helper()
-	return s.Issuer.Post(s.T, "/token", client, secrets[client], form)
+	return s.post("/token", client, form)
 }
 
 func with(form url.Values, pairs []string) url.Values {

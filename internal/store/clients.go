@@ -22,9 +22,9 @@ func page(limit int) int {
 	return min(limit, largestPage)
 }
 
-// ErrSubjectExists refuses a client whose id is a user's subject: its tokens could pass for the
-// user's (RFC 9700 §4.15).
-var ErrSubjectExists = errors.New("a user has this id as its subject; choose another client_id")
+// ErrSubjectExists refuses a client whose id is or was a user's subject: its tokens could pass for
+// the user's (RFC 9700 §4.15).
+var ErrSubjectExists = errors.New("a user has or had this id as its subject; choose another client_id")
 
 // Client returns a client. It comes from the snapshot and is shared: it must not be changed.
 func (s *Store) Client(ctx context.Context, tenant gatehouse.TenantID, id string) (gatehouse.Client, bool, error) {
@@ -95,8 +95,8 @@ func (s *Store) Clients(ctx context.Context, tenant gatehouse.TenantID, after st
 }
 
 // PutClient adds a client, or replaces metadata, secrets and DisabledAt of the one with the same
-// id. CreatedAt and UpdatedAt are the store's. It fails with ErrSubjectExists if the id is a
-// user's subject.
+// id. CreatedAt and UpdatedAt are the store's. It fails with ErrSubjectExists if the id is
+// or was a user's subject.
 func (s *Store) PutClient(ctx context.Context, tenant gatehouse.TenantID, client gatehouse.Client, event gatehouse.Event) error {
 	metadata, err := recordText(client.ClientMetadata)
 	if err != nil {
@@ -109,8 +109,11 @@ func (s *Store) PutClient(ctx context.Context, tenant gatehouse.TenantID, client
 }
 
 func (a *act) putClient(client gatehouse.Client, metadata string, event gatehouse.Event) error {
-	if _, taken, err := a.user(a.tenant, client.ID); err != nil || taken {
-		return errors.Join(err, ErrSubjectExists)
+	var subject string
+	if taken, err := a.one(sqlSubjectKnown, []any{&subject}, a.tenant, client.ID); err != nil {
+		return err
+	} else if taken {
+		return ErrSubjectExists
 	}
 	before, _, err := a.client(a.tenant, client.ID)
 	if err != nil {

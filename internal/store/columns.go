@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -101,4 +102,15 @@ func octets(into *[]byte) any {
 		}
 		return bytes.Clone(stored), nil
 	}}
+}
+
+// strangerText is the most that is kept of what a request says of itself.
+const strangerText = 512
+
+// clip makes text that a stranger chose, such as a User-Agent, fit to be stored.
+func clip(text string) string {
+	if len(text) > strangerText {
+		text = text[:strangerText]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

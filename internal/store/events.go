@@ -40,7 +40,7 @@ func (a *act) tellJoined(event gatehouse.Event, kind gatehouse.EventKind, joins 
 	}
 	now := millis(a.now)
 	_, err = a.exec(sqlAddEvent, a.tenant, seq, now, string(event.Kind), event.Subject, event.ClientID, event.Grant, event.SessionID,
-		event.By.Address, event.By.UserAgent, event.By.RequestID, event.Actor, max(event.Count, 1), now, text, joins)
+		clip(event.By.Address), clip(event.By.UserAgent), clip(event.By.RequestID), event.Actor, max(event.Count, 1), now, text, joins)
 	return err
 }
 

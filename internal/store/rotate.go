@@ -15,7 +15,8 @@ const redeliveriesTold = 8
 // RotateRefresh uses a refresh token: the current one moves the chain on, once; the immediate
 // predecessor, within the grace, is told the current state again; anything else that a holder of a
 // right tag presents ends the grant (RFC 9700 §4.14.2). The store keeps no secret, so Succeeds
-// tells it whether the current state follows from the presented token.
+// tells it whether the current state follows from the presented token; it is asked inside the act
+// and must not call the store.
 func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, rotation gatehouse.Rotation) (gatehouse.Rotated, error) {
 	return write(ctx, s, "rotating a refresh token", tenant, func(a *act) (gatehouse.Rotated, error) {
 		if len(rotation.PresentedHash) == 0 || len(rotation.Successor.Hash) == 0 {

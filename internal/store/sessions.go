@@ -32,7 +32,7 @@ func (s *Store) CreateSession(ctx context.Context, tenant gatehouse.TenantID, ha
 	return write(ctx, s, "creating a session", tenant, func(a *act) (bool, error) {
 		now := millis(a.now)
 		created, err := a.exec(sqlCreateSession, a.tenant, hash[:], session.ID, session.Subject, millis(session.AuthTime), listText(session.AMR),
-			session.ACR, now, now, millis(session.ExpiresAt), session.Address, session.UserAgent)
+			session.ACR, now, now, millis(session.ExpiresAt), clip(session.Address), clip(session.UserAgent))
 		if err != nil || created == 0 {
 			return false, err
 		}

@@ -25,6 +25,8 @@ const (
 	sqlRetireSubject   = `INSERT INTO retired_subjects (tenant, subject, retired_at) VALUES ($1, $2, $3)`
 	sqlSubjectUnusable = `SELECT subject FROM retired_subjects WHERE tenant = $1 AND subject = $2
 		UNION ALL SELECT id FROM clients WHERE tenant = $1 AND id = $2`
+	sqlSubjectKnown = `SELECT subject FROM users WHERE tenant = $1 AND subject = $2
+		UNION ALL SELECT subject FROM retired_subjects WHERE tenant = $1 AND subject = $2`
 
 	columnsOfSession = `id, subject, auth_time, amr, acr, created_at, last_seen_at, expires_at, address, user_agent`
 

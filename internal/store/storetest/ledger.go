@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 func ledger(t *testing.T, open Open) {
 	t.Run("events are filtered", func(t *testing.T) { eventFilters(t, open) })
+	t.Run("what a stranger says of himself is clipped", func(t *testing.T) { clipped(t, open) })
 	t.Run("failed logins are counted", func(t *testing.T) { failedLogins(t, open) })
 	t.Run("a revoked token", func(t *testing.T) { revokedToken(t, open) })
 	t.Run("tokens of a subject", func(t *testing.T) { subjectTokens(t, open) })
@@ -253,5 +255,15 @@ func sweepingMany(t *testing.T, open Open) {
 	s.ok(s.AppendEvent(t.Context(), tenant, gatehouse.Event{Kind: "next"}))
 	if next := s.events("next"); next[0].Seq <= last[len(last)-1].Seq {
 		t.Fatalf("the number %d was given again", next[0].Seq)
+	}
+}
+
+func clipped(t *testing.T, open Open) {
+	s := setUp(t, open)
+	by := gatehouse.Circumstance{Address: "192.0.2.1", UserAgent: "\xffbrowser\x00" + strings.Repeat("x", 10_000), RequestID: "r2"}
+	s.ok(s.AppendEvent(t.Context(), tenant, gatehouse.Event{Kind: "note", By: by}))
+	agent := s.events("note")[0].By.UserAgent
+	if !strings.HasPrefix(agent, "\uFFFDbrowser\uFFFDxxx") || len(agent) > 520 {
+		t.Fatalf("%d bytes were kept: %q", len(agent), agent)
 	}
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -92,8 +93,10 @@ func subjects(t *testing.T, open Open) {
 	is(t, store.SubjectTaken)(put(subject))
 	is(t, store.SubjectTaken)(put(clientID))
 	is(t, store.Stored)(put("sub-alice-2")) // the name is free again
-	if err := s.PutClient(t.Context(), tenant, gatehouse.Client{ID: "sub-alice-2"}, byCLI); err == nil {
-		t.Fatal("a client took a user's subject as its id")
+	for _, id := range []string{subject, "sub-alice-2"} {
+		if err := s.PutClient(t.Context(), tenant, gatehouse.Client{ID: id}, byCLI); !errors.Is(err, store.ErrSubjectExists) {
+			t.Fatalf("a client took the subject %s as its id: %v", id, err)
+		}
 	}
 	s.ok(s.PutClient(t.Context(), tenant, gatehouse.Client{ID: "another"}, byCLI))
 }

@@ -137,6 +137,42 @@ func races(t *testing.T, open Open) {
 		same(t, map[bool]int{true: racers}, outcomes)
 		is(t, 1)(len(s.events(gatehouse.EventSessionEnded)), nil)
 	})
+	t.Run("two processes", func(t *testing.T) {
+		s := setUp(t, open)
+		other := open(t, s.clock)
+		grants := make([]gatehouse.Grant, rounds)
+		for i := range grants {
+			grants[i] = s.redeemed("openid")
+		}
+		outcomes := race(t, func(racer int) (string, error) {
+			from := s.Store
+			if racer%2 == 1 {
+				from = other
+			}
+			accepted := 0
+			for _, g := range grants {
+				rotated, err := from.RotateRefresh(t.Context(), tenant, s.rotation(g, 1, ""))
+				if err != nil {
+					return "", err
+				}
+				if rotated.Outcome == gatehouse.RotateAccepted {
+					accepted++
+				}
+				if err := from.AppendEvent(t.Context(), tenant, gatehouse.Event{Kind: "note"}); err != nil {
+					return "", err
+				}
+			}
+			return fmt.Sprint(accepted), nil
+		})
+		total := 0
+		for accepted, times := range outcomes {
+			var n int
+			_, _ = fmt.Sscan(accepted, &n)
+			total += n * times
+		}
+		is(t, rounds)(total, nil)
+		is(t, racers*rounds)(len(s.events("note")), nil)
+	})
 	t.Run("disabling a user against everything", func(t *testing.T) {
 		disableRace(t, open, func(s *stage) (bool, error) { return s.DisableUser(t.Context(), tenant, subject, true, byCLI) }, true)
 	})

@@ -16,10 +16,12 @@ func openIDClientChecks() []string {
 		"api-insufficient-scope",
 		"introspection-jwt",
 		"introspection-refresh-token",
+		"introspection-by-resource-server",
 		"introspection-foreign-token",
 		"refresh",
 		"refresh-parallel-same-successor",
 		"refresh-narrower-scope",
+		"refresh-repeats-offline-access",
 		"refresh-replay-ends-grant",
 		"revocation-access-token",
 		"revocation-refresh-token",
@@ -43,6 +45,7 @@ func openIDClientChecks() []string {
 		"code-pkce-public",
 		"opaque-token-for-resource",
 		"client-credentials",
+		"basic-and-client-id-in-body",
 		"client-credentials-unregistered-refused",
 		"client-credentials-scope-refused",
 		"logout",
@@ -142,5 +145,12 @@ func browserChecks() []string {
 		"no-external-requests",
 		"no-server-errors",
 		"watched-pages",
+	}
+}
+
+func httpsChecks() []string {
+	return []string{
+		"discovery", "sign-in", "host-cookies", "strict-transport-security", "prompt-none", "form-post",
+		"wrong-password", "logout", "nothing-amiss",
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -75,32 +76,25 @@ type devClient struct {
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
 }
 
-// stage is a running `gatehouse dev` with testdata/tenant.yaml applied.
+// stage is a running gatehouse and what its clients need to know.
 type stage struct {
 	Dev      devLine
 	Callback string // origin of the clients' callback, a free port of 127.0.0.1
-	command  *exec.Cmd
-	log      *lockedBuffer
-	stopped  bool
+	// authority is the file of the certificate that an https server shows.
+	authority string
+	command   *exec.Cmd
+	log       *lockedBuffer
+	stopped   bool
 }
 
 // start runs `gatehouse dev --json` until the test ends.
 func start(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{Callback: "http://" + freeAddress(t), log: &lockedBuffer{}}
-	s.command = exec.Command(builtBinary, "dev", "--json", "--port", "0",
-		"--data", t.TempDir(), "--apply", tenantFile(t, s.Callback))
-	s.command.Stderr = s.log
-	stdout, err := s.command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := &stage{Callback: "http://" + freeAddress(t)}
+	tenant := filepath.Join(t.TempDir(), "tenant.yaml")
+	s.fill(t, "tenant.yaml", tenant)
 	began := time.Now()
-	if err := s.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.stop(t) })
-
+	stdout := s.run(t, "dev", "--json", "--port", "0", "--data", t.TempDir(), "--apply", tenant)
 	line := make(chan error, 1)
 	go func() { line <- json.NewDecoder(stdout).Decode(&s.Dev) }()
 	select {
@@ -115,6 +109,23 @@ func start(t *testing.T) *stage {
 	return s
 }
 
+// run starts the binary and has it stopped at the test's end.
+func (s *stage) run(t *testing.T, arguments ...string) (stdout io.Reader) {
+	t.Helper()
+	s.log = &lockedBuffer{}
+	s.command = exec.Command(builtBinary, arguments...)
+	s.command.Stderr = s.log
+	stdout, err := s.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.stop(t) })
+	return stdout
+}
+
 // stop ends the server as Ctrl-C does and checks that it went in good order.
 func (s *stage) stop(t *testing.T) {
 	t.Helper()
@@ -123,12 +134,12 @@ func (s *stage) stop(t *testing.T) {
 	}
 	s.stopped = true
 	if err := s.command.Process.Signal(syscall.SIGINT); err != nil {
-		t.Errorf("gatehouse dev had ended before: %v\n%s", err, s.log)
+		t.Errorf("gatehouse had ended before: %v\n%s", err, s.log)
 	}
 	timer := time.AfterFunc(stopsWithin, func() { _ = s.command.Process.Kill() })
 	defer timer.Stop()
 	if err := s.command.Wait(); err != nil {
-		t.Errorf("gatehouse dev ended with %v\n%s", err, s.log)
+		t.Errorf("gatehouse ended with %v\n%s", err, s.log)
 	}
 }
 
@@ -144,20 +155,19 @@ func (s *stage) client(t *testing.T, kind string, wanted func(devClient) bool) d
 	return devClient{}
 }
 
-// tenantFile writes testdata/tenant.yaml with the callback's addresses.
-func tenantFile(t *testing.T, callback string) string {
+// fill writes a file of testdata with the callback's addresses, and further
+// pairs of placeholder and text.
+func (s *stage) fill(t *testing.T, name, path string, more ...string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "tenant.yaml"))
+	text, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := strings.Replace(callback, "127.0.0.1", "localhost", 1)
-	filled := strings.NewReplacer("CALLBACK_NAMED", named, "CALLBACK/", callback+"/").Replace(string(text))
-	path := filepath.Join(t.TempDir(), "tenant.yaml")
-	if err := os.WriteFile(path, []byte(filled), 0o600); err != nil {
+	named := strings.Replace(s.Callback, "127.0.0.1", "localhost", 1)
+	pairs := append([]string{"CALLBACK_NAMED", named, "CALLBACK/", s.Callback + "/"}, more...)
+	if err := os.WriteFile(path, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // freeAddress returns a port of 127.0.0.1 on which nothing listens just now.
@@ -187,6 +197,9 @@ func (s *stage) node(t *testing.T, program string, more map[string]string) []str
 	command := exec.CommandContext(ctx, nodePath(t), program)
 	command.Dir = "node"
 	command.Env = append(os.Environ(), "GATEHOUSE_INTEROP="+string(environment))
+	if s.authority != "" {
+		command.Env = append(command.Env, "NODE_EXTRA_CA_CERTS="+s.authority)
+	}
 	// The program closes its browser on SIGTERM; killed, it could not.
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = stopsWithin

@@ -133,6 +133,12 @@ await check('introspection-refresh-token', async () => {
   assert.equal(answer.active, true)
 })
 
+await check('introspection-by-resource-server', async () => {
+  const answer = await client.tokenIntrospection(await basic('photoapi'), session.tokens.access_token)
+  assert.deepEqual([answer.active, answer.client_id, answer.sub], [true, 'interop-web', nora.sub])
+  assert.ok(answer.scope.split(' ').includes('photos:read'))
+})
+
 await check('introspection-foreign-token', async () => {
   const answer = await client.tokenIntrospection(await post('interop-post'), session.tokens.access_token)
   assert.deepEqual({ ...answer }, { active: false })
@@ -161,6 +167,13 @@ await check('refresh-narrower-scope', async () => {
   const whole = await client.refreshTokenGrant(config, narrow.refresh_token)
   assert.ok(whole.scope.includes('photos:read'), `got ${whole.scope}`)
   session = { ...session, tokens: whole }
+})
+
+await check('refresh-repeats-offline-access', async () => {
+  // mod_auth_openidc repeats the scopes it asked for, granted or not.
+  const { tokens } = await signIn(config, redirectURI, 'openid profile')
+  const after = await client.refreshTokenGrant(config, tokens.refresh_token, { scope: 'openid profile offline_access' })
+  assert.deepEqual(after.scope.split(' ').sort(), ['openid', 'profile'])
 })
 
 await check('refresh-replay-ends-grant', async () => {
@@ -344,6 +357,12 @@ await check('client-credentials', async () => {
   assert.ok(!tokens.refresh_token && !tokens.id_token, 'a refresh or ID token for a machine')
   const answer = await client.fetchProtectedResource(robot, tokens.access_token, new URL(`${api}/photos`), 'GET')
   assert.equal(answer.status, 200)
+})
+
+await check('basic-and-client-id-in-body', async () => {
+  // The MCP SDK for Python says who it is twice.
+  const tokens = await client.clientCredentialsGrant(await basic(machine.client_id), { scope: 'photos:read', client_id: machine.client_id })
+  assert.ok(tokens.access_token)
 })
 
 await check('client-credentials-unregistered-refused', async () => {

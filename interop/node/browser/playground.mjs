@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { enter, inBrowser, shows } from '../lib/browser.mjs'
 import { check } from '../lib/check.mjs'
+import { picture } from '../lib/looks.mjs'
 import { api, issuer, playground, users } from '../lib/stage.mjs'
 
 async function state(page, step, wanted) {
@@ -54,6 +55,8 @@ export async function playgroundChecks() {
     assert.equal(await press(page, 'pg-call-api'), `GET ${api}/photos 200`)
     await state(page, 'api', 'done')
     assert.match(await press(page, 'pg-add-photo'), /^POST .*\/photos (201|403)$/)
+
+    assert.deepEqual(await picture(page, 'playground-walked'), [])
 
     assert.match(await press(page, 'pg-userinfo'), /\/userinfo 200$/)
     assert.match(await press(page, 'pg-refresh'), /\/token 200$/)

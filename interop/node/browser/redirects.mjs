@@ -178,7 +178,7 @@ async function requested(page, request, button = 'consent-allow') {
   await page.goto(request.url)
   await enter(page, ingrid)
   await shows(page, button)
-  const asked = page.waitForRequest((r) => r.url().startsWith(request.redirect), { timeout: 4000 })
+  const asked = page.waitForRequest((r) => r.url().startsWith(request.redirect))
   await page.click(`#${button}`, { noWaitAfter: true })
   const url = await asked.then((r) => r.url(), () => { throw new Error(`the browser did not follow the redirect to ${request.redirect}`) })
   return { params: new URL(url).searchParams }

@@ -104,7 +104,7 @@ export async function signInChecks() {
     await enter(two, otto)
     await shows(two, 'consent-allow')
     await one.click('#consent-allow') // Ingrid's page, Otto's session
-    await one.waitForLoadState()
+    await shows(one, 'error-page')
     assert.equal(arrivalsOf(first.state).filter((a) => a.params.has('code')).length, 0, 'a consent shown to Ingrid was taken from Otto')
     await two.click('#consent-allow')
     await assertWorks(second, await arrived(second.state), otto)

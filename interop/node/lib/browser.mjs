@@ -14,11 +14,13 @@ export const observed = {
   pages: new Set(), // paths of the issuer that were shown
 }
 
-const known = new Set([issuer, playground, api, callback, named, v6].map((address) => new URL(address).origin))
+const known = new Set([issuer, playground, api, callback, named, v6].filter(Boolean).map((address) => new URL(address).origin))
 const harmless = ['data:', 'blob:', 'about:', 'chrome-error:', 'com.example.interop:']
 
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+const patience = 15_000 // milliseconds, for a busy machine
 
 let browser
 
@@ -30,7 +32,7 @@ export async function launch() {
 // open makes a browser profile of its own. unwatched: its complaints are part of a check.
 export async function open({ unwatched = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options })
-  context.setDefaultTimeout(6000)
+  context.setDefaultTimeout(patience)
   if (!unwatched) context.on('page', watch)
   return context
 }
@@ -112,7 +114,7 @@ export async function signIn(page, request, person) {
 // consent says yes if it is asked (it need not be, where it said so before).
 export async function consent(page, request) {
   const asked = page.waitForSelector('#consent-allow').then(() => page.click('#consent-allow'))
-  await Promise.race([asked.catch(() => {}), arrived(request.state, 7000).catch(() => {})])
+  await Promise.race([asked.catch(() => {}), arrived(request.state).catch(() => {})])
   const answer = await arrived(request.state)
   await page.waitForSelector('#arrived') // else the next navigation cuts this one short
   return answer

@@ -15,7 +15,7 @@ export function arrivalsOf(state) {
 }
 
 // arrived waits for the first answer with that state.
-export async function arrived(state, within = 5000) {
+export async function arrived(state, within = 15_000) {
   const [already] = arrivalsOf(state)
   if (already) return already
   return new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 // What the harness tells a program about the running gatehouse, in the variable
-// GATEHOUSE_INTEROP: the line of `gatehouse dev --json` and the callback's origin.
+// GATEHOUSE_INTEROP: the line of `gatehouse dev --json` (of `serve`, only the issuer) and the
+// callback's origin.
 
 const told = JSON.parse(process.env.GATEHOUSE_INTEROP ?? 'null')
 if (!told) {
@@ -7,7 +8,9 @@ if (!told) {
   process.exit(2)
 }
 
-export const { issuer, playground, api, users, clients } = told.dev
+export const { issuer, playground, api } = told.dev
+export const users = told.dev.users ?? []
+export const clients = told.dev.clients ?? []
 export const callback = told.callback // an origin, http://127.0.0.1:PORT
 export const port = new URL(callback).port
 export const chromium = told.chromium
@@ -29,15 +32,9 @@ export function secretOf(clientID) {
 }
 
 // The ready clients of dev, by what they are.
-export const web = one('confidential web', (c) => c.token_endpoint_auth_method.startsWith('client_secret') && c.grant_types.includes('authorization_code'))
-export const spa = one('public', (c) => c.token_endpoint_auth_method === 'none' && c.grant_types.includes('authorization_code'))
-export const machine = one('machine', (c) => c.client_secret && c.grant_types.includes('client_credentials') && c.scope?.includes('photos:read'))
-
-function one(kind, matches) {
-  const found = clients.find(matches)
-  if (!found) throw new Error(`gatehouse dev offers no ${kind} client`)
-  return found
-}
+export const web = clients.find((c) => c.client_secret && c.grant_types.includes('authorization_code'))
+export const spa = clients.find((c) => c.token_endpoint_auth_method === 'none' && c.grant_types.includes('authorization_code'))
+export const machine = clients.find((c) => c.client_secret && c.grant_types.includes('client_credentials') && c.scope.includes('photos:read'))
 
 // People of testdata/tenant.yaml.
 export const ingrid = { username: 'ingrid', password: 'a long walk by the sea', sub: 'user-ingrid', name: 'Ingrid Interop', email: 'ingrid@example.com' }

@@ -75,6 +75,9 @@ func serve(ctx context.Context, process server.Config, log *slog.Logger) error {
 		_ = listener.Close()
 		return refusedList("the server cannot start", "", err)
 	}
+	if process.InsecureAllowHTTP {
+		log.Warn("weakened", "setting", "insecure_allow_http", "means", "people's passwords and tokens may travel in clear")
+	}
 	log.Info("serving", "address", listener.Addr().String(), "issuer", process.PublicURL, "data", process.Data)
 	err = running.Serve(ctx, listener)
 	if closeErr := running.Close(); err == nil {

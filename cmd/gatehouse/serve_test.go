@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gatehouse/internal/server"
+	"gatehouse/internal/spec"
 )
 
 // startServer runs a server of this configuration on a free port until the
@@ -105,4 +107,41 @@ func waitForSocket(t *testing.T, path string) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatalf("no control socket at %s", path)
+}
+
+// JW-26: no key comes with the program.
+func TestTwoInstallationsShareNoKey(t *testing.T) {
+	spec.Covers(t, "JW-26")
+	var all [2][]string
+	for i := range all {
+		directory := t.TempDir()
+		processFile := filepath.Join(directory, "gatehouse.yaml")
+		if err := os.WriteFile(processFile, []byte("public_url: http://127.0.0.1:8080\ndata: data\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.Get("http://" + startServer(t, processFile) + "/jwks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		var set struct {
+			Keys []struct{ N, X string }
+		}
+		if err := json.NewDecoder(response.Body).Decode(&set); err != nil || len(set.Keys) == 0 {
+			t.Fatalf("%d keys, %v", len(set.Keys), err)
+		}
+		for _, key := range set.Keys {
+			all[i] = append(all[i], key.N+key.X)
+		}
+		sealing, err := os.ReadFile(filepath.Join(directory, "data", "gatehouse.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = append(all[i], string(sealing))
+	}
+	for _, key := range all[0] {
+		if key == "" || slices.Contains(all[1], key) {
+			t.Errorf("both installations have the key %q", key)
+		}
+	}
 }

@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	"gatehouse"
+	"gatehouse/internal/spec"
 )
 
 // BC-21: a client_id is never a sub, whichever came first.
 func TestClientIDIsNeverASub(t *testing.T) {
+	spec.Covers(t, "RFC9700-4.15.1-1", "RFC9068-5-1")
 	d := newDesk(t)
 	d.apply(house, d.dryRun(house)...)
 	d.refuse("clients:\n  - client_id: \"248289761001\"\n    grant_types: [client_credentials]\n", "sub of user alice")

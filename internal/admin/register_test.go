@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gatehouse"
+	"gatehouse/internal/spec"
 )
 
 func photoAPI() gatehouse.Resource {
@@ -48,6 +49,7 @@ func mustPass(t *testing.T, metadata gatehouse.ClientMetadata) gatehouse.ClientM
 }
 
 func TestDefaultsOfRFC7591(t *testing.T) {
+	spec.Covers(t, "OIDCC-9-2")
 	full := mustPass(t, web())
 	got := fmt.Sprintf("%s %v %v %s %q %s", full.Profile, full.GrantTypes, full.ResponseTypes, full.TokenEndpointAuthMethod, full.Scope, full.ApplicationType)
 	if want := `oauth2.1 [authorization_code] [code] client_secret_basic "openid profile email" web`; got != want {
@@ -69,6 +71,7 @@ func TestDefaultsOfRFC7591(t *testing.T) {
 // RU-08, RU-09, RU-10, RU-20, BC-12: what may not be a redirect URI, in any of
 // the lists that hold them.
 func TestRedirectURIsThatAreRefused(t *testing.T) {
+	spec.Covers(t, "RU-08", "RU-09", "RU-20", "RFC6749-3.1.2-1", "RFC8252-7.1-1", "RFC8252-8.3-1", "RFC9700-4.1.3-2", "OIDCRIL-3.1-1")
 	rows := []struct{ attack, uri, says string }{
 		{"RU-08", "*", "refused.md"},
 		{"RU-08", "https://*", "refused.md#wildcards"},
@@ -93,6 +96,7 @@ func TestRedirectURIsThatAreRefused(t *testing.T) {
 		{"RU-20", "com.example.app:/cb/../x", "dot segments"},
 		{"RU-20", "COM.example.app:/cb", "lower case"},
 		{"BC-12", "http://app.test/cb", "refused.md#http"},
+		{"RFC 8252 8.3", "http://localhost/cb", "127.0.0.1"},
 		{"RU-02", "https://app.example@evil.test/cb", "user information"},
 		{"RU-05", "https://app.example/cb/../x", "dot segments"},
 		{"design 11.1", "https://id.example/callback", "own host"},
@@ -128,6 +132,7 @@ func TestRedirectURIsThatAreRefused(t *testing.T) {
 
 // RU-09 on the addresses that pages link to and load.
 func TestPageURIsThatAreRefused(t *testing.T) {
+	spec.Covers(t, "RU-09")
 	fields := map[string]func(*gatehouse.ClientMetadata, string){
 		"client_uri": func(m *gatehouse.ClientMetadata, uri string) { m.ClientURI = uri },
 		"logo_uri":   func(m *gatehouse.ClientMetadata, uri string) { m.LogoURI = uri },
@@ -152,6 +157,7 @@ func TestPageURIsThatAreRefused(t *testing.T) {
 
 // DC-02, TX-10 and the rules of the house that need no address.
 func TestMetadataThatIsRefused(t *testing.T) {
+	spec.Covers(t, "RFC6749-3.1.2.2-1", "RFC6749-4.4-1")
 	public := func(m *gatehouse.ClientMetadata) { m.TokenEndpointAuthMethod = "none" }
 	rows := []struct {
 		rule   string

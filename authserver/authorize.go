@@ -204,6 +204,7 @@ func (s *Server) step(w http.ResponseWriter, r *endpoint.Request, in interaction
 func seeOther(w http.ResponseWriter, location string) {
 	oauth.NoStore(w.Header())
 	w.Header().Set("Location", location)
+	w.Header().Set("Vary", "Cookie")
 	w.Header().Set("Referrer-Policy", "strict-origin-when-cross-origin")
 	w.WriteHeader(http.StatusSeeOther)
 }

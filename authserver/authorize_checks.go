@@ -160,15 +160,15 @@ func (s *Server) checkScope(a *authorization) error {
 	}
 	registered := a.client.Scopes()
 	scope := audiences.understood(requested)
-	if !a.client.MayUse(gatehouse.GrantRefreshToken) {
-		scope = scope.Without(oauth.Scope{"offline_access"})
+	if !a.client.MayUse(gatehouse.GrantRefreshToken) || !registered.Has("offline_access") {
+		scope = scope.Without(oauth.Scope{"offline_access"}) // ignored: real clients ask for it in any case
 	}
 	switch {
 	case len(requested) == 0: // RFC 6749 §3.3: a default
 		scope = registered.Without(gatehouse.IdentityScopes)
 	case len(scope) == 0:
 		return oauth.Refuse("scope-unknown", oauth.InvalidScope, "The server knows none of the requested scopes.")
-	case !registered.Covers(scope.Without(oauth.Scope{"offline_access"})):
+	case !registered.Covers(scope):
 		return oauth.Refuse("scope-not-registered", oauth.InvalidScope, "The client is not registered for every scope that it asks for.")
 	}
 	if a.in.Resources, err = audiences.requested(a.form.Resources()); err != nil {

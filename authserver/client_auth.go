@@ -71,7 +71,7 @@ func malformedBasic() error {
 }
 
 func postCredentials(_ *endpoint.Request, form oauth.Form) (credentials, bool, error) {
-	return credentials{gatehouse.AuthClientSecretPost, form.Get("client_id"), form.Get("client_secret")}, form.Sent("client_secret"), nil
+	return credentials{gatehouse.AuthClientSecretPost, form.Get("client_id"), form.Get("client_secret")}, form.Has("client_secret"), nil
 }
 
 // presented returns the one set of credentials of a request; a request

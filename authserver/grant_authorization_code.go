@@ -94,7 +94,7 @@ func redirectRepeated(grant gatehouse.Grant, form oauth.Form) bool {
 func (s *Server) checkVerifier(c *call, grant gatehouse.Grant) error {
 	verifier := c.Form.Get("code_verifier")
 	switch {
-	case grant.CodeChallenge == "" && !c.Form.Sent("code_verifier"):
+	case grant.CodeChallenge == "" && verifier == "":
 		return nil
 	case grant.CodeChallenge == "": // RFC 9700 §2.1.1: PKCE downgrade
 		return oauth.Refuse("pkce-not-begun", oauth.InvalidGrant, "The request has a code_verifier, but the authorization request had no code_challenge.")

@@ -135,13 +135,22 @@ func bearerToken(r *endpoint.Request) (string, error) {
 	case inBody != "":
 		return inBody, nil
 	case len(headers) == 0:
-		return "", oauth.Refuse("bearer-missing", "", "The request carries no access token.").WithStatus(http.StatusUnauthorized) // RFC 6750 §3.1: no error code
+		return "", bearerMissing()
 	}
 	scheme, raw, _ := strings.Cut(headers[0], " ")
-	if raw = strings.TrimSpace(raw); !strings.EqualFold(scheme, "Bearer") || raw == "" {
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", bearerMissing()
+	}
+	if raw = strings.TrimSpace(raw); raw == "" {
 		return "", oauth.Refuse("bearer-scheme", oauth.InvalidRequest, "The Authorization header must be the word Bearer, a space and the access token.")
 	}
 	return raw, nil
+}
+
+// bearerMissing carries no error code: the request has no token, or
+// "attempted using an unsupported authentication method" (RFC 6750 §3.1).
+func bearerMissing() error {
+	return oauth.Refuse("bearer-missing", "", "The request carries no access token.").WithStatus(http.StatusUnauthorized)
 }
 
 func bodyToken(r *endpoint.Request) (string, error) {

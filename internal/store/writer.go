@@ -176,7 +176,7 @@ func (w *writer) batch(first *job) {
 				claimed = append(claimed, j)
 			}
 		}
-		fail(err)
+		fail(fmt.Errorf("waiting for the database: %w", err))
 		return
 	}
 	for j := first; j != nil; j = w.next(len(claimed)) {

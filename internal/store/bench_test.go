@@ -44,3 +44,40 @@ func BenchmarkRotate(b *testing.B) {
 	done.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rotations/s")
 }
+
+// BenchmarkRead asks what requests ask before they act.
+func BenchmarkRead(b *testing.B) {
+	s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "gatehouse.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	g := storetest.Grants(b, s, 64)[0]
+	for name, ask := range map[string]func() (bool, error){
+		"client": func() (bool, error) {
+			_, found, err := s.Client(b.Context(), "one", g.ClientID)
+			return found, err
+		},
+		"user": func() (bool, error) {
+			_, found, err := s.User(b.Context(), "one", g.Subject)
+			return found, err
+		},
+		"grant": func() (bool, error) {
+			_, found, err := s.Grant(b.Context(), "one", g.ID)
+			return found, err
+		},
+		"token": func() (bool, error) {
+			ended, err := s.TokenEnded(b.Context(), "one", gatehouse.TokenFacts{Handle: g.Handle, ID: "jti", ClientID: g.ClientID, Subject: g.Subject, IssuedAt: time.Now()})
+			return !ended, err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, err := ask(); err != nil || !found {
+					b.Fatal(found, err)
+				}
+			}
+		})
+	}
+}

@@ -71,9 +71,18 @@ func (c column[T, S]) Scan(src any) error {
 	return err
 }
 
-// moment scans stored milliseconds.
-func moment(into *time.Time) any {
-	return column[time.Time, int64]{into, func(m int64) (time.Time, error) { return timeOf(m), nil }}
+// stamp scans stored milliseconds without the allocations of a column: most columns are times.
+type stamp time.Time
+
+func moment(into *time.Time) any { return (*stamp)(into) }
+
+func (s *stamp) Scan(src any) error {
+	stored, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("a column of times holds a %T", src)
+	}
+	*s = stamp(timeOf(stored))
+	return nil
 }
 
 // number scans an integer that is wider in the database than in memory.
@@ -85,7 +94,7 @@ func number[T ~int | ~uint32 | ~uint64](into *T) any {
 func record[T any](into *T) any {
 	return column[T, string]{into, func(text string) (value T, err error) {
 		if text == "[]" || text == "{}" {
-			return value, nil
+			return value, nil // absent lists and records are nil
 		}
 		if err = json.Unmarshal([]byte(text), &value); err != nil {
 			err = fmt.Errorf("a stored %T is not readable: %w", value, err)

@@ -70,6 +70,14 @@ func seen(t *testing.T, open Open) {
 	is(t, true)(other.alive(sessionID, time.Hour), nil)
 
 	s.clock.Move(45 * time.Minute)
+	third := open(t, s.clock)
+	_, found, err := third.Session(t.Context(), tenant, cookie(sessionID), time.Hour)
+	is(t, true)(found, err)
+	s.ok(third.Close()) // or the end of the process
+	s.clock.Move(30 * time.Minute)
+	is(t, true)(other.alive(sessionID, time.Hour), nil)
+
+	s.clock.Move(15 * time.Minute)
 	is(t, gatehouse.CodeAccepted)(s.issued(tenant, s.newIssue("openid"))) // sees it, too
 	s.clock.Move(45 * time.Minute)
 	is(t, true)(other.alive(sessionID, time.Hour), nil)

@@ -6,7 +6,10 @@ import (
 	"gatehouse/internal/dev"
 )
 
-const defaultDevPort = 8080
+const (
+	defaultDevPort = 8080
+	maxPort        = 65535
+)
 
 func devCommand(term terminal) *cobra.Command {
 	options := dev.Options{Stdout: term.out, Stderr: term.err}
@@ -31,6 +34,9 @@ once everything answers, for scripts.`,
   gatehouse dev --port 0 --json`,
 		Args: takes(),
 		RunE: func(command *cobra.Command, _ []string) error {
+			if options.Port < 0 || options.Port > maxPort {
+				return misused("gatehouse dev --port 0, which picks a free one", "--port must be 0 to %d", maxPort)
+			}
 			options.Version = readBuild().Version
 			return dev.Run(command.Context(), options)
 		},

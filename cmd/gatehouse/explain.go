@@ -28,6 +28,8 @@ const (
 	maxRefusal     = 64 << 10
 	maxLogLine     = 1 << 20
 	explainWidth   = 76
+	// shortestPart is how much of a rule's name must be typed to be found in it.
+	shortestPart = 4
 )
 
 func explainCommand(term terminal) *cobra.Command {
@@ -95,8 +97,8 @@ func printRule(w io.Writer, id string) error {
 	return nil
 }
 
-// nearest returns up to most candidates that resemble the word: by spelling,
-// or because one begins with it.
+// nearest returns up to most candidates that resemble the word, by spelling or
+// because it is a part of them.
 func nearest(word string, candidates []string, most int) []string {
 	var near []string
 	left := slices.Clone(candidates)
@@ -110,7 +112,7 @@ func nearest(word string, candidates []string, most int) []string {
 		left = slices.DeleteFunc(left, func(other string) bool { return other == name })
 	}
 	for _, name := range left {
-		if len(near) < most && word != "" && strings.Contains(name, word) {
+		if len(near) < most && len(word) >= shortestPart && strings.Contains(name, word) {
 			near = append(near, name)
 		}
 	}

@@ -90,6 +90,8 @@ Errors go to standard error, with a line that says what to try.`,
 		return misused(flagHint(command, text), "%s", text)
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
+	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		devCommand(term), serveCommand(term), applyCommand(term), clientCommand(term), userCommand(term),
 		eventsCommand(term), explainCommand(term), versionCommand(term), completionCommand(term),
@@ -160,5 +162,25 @@ func takes(names ...string) cobra.PositionalArgs {
 			return misused(try, "%s does not take %q", command.CommandPath(), args[len(names)])
 		}
 		return nil
+	}
+}
+
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Explain a command",
+		Long:    "Explain a command, its flags and how it is used: the same as COMMAND --help.",
+		Example: "  gatehouse help apply\n  gatehouse help client add",
+		RunE: func(command *cobra.Command, args []string) error {
+			about, rest, err := command.Root().Find(args)
+			if failure, known := errors.AsType[*failure](err); known {
+				return failure
+			}
+			if err != nil || len(rest) > 0 {
+				return misused("gatehouse help", "there is no command %q", strings.Join(args, " "))
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
 	}
 }

@@ -137,7 +137,7 @@ func (p *planner) changes(of string, differences []difference) {
 // also a sub: a resource must be able to tell a person from a machine by the
 // token's sub (RFC 9700 §4.15).
 func (p *planner) checkNames(file File) {
-	clients, names, logins, subs := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	clients, logins, subs, named := map[string]int{}, map[string]int{}, map[string]int{}, map[string][]int{}
 	once := func(seen map[string]int, name string, index int, path, what string) {
 		if name == "" {
 			return
@@ -150,8 +150,15 @@ func (p *planner) checkNames(file File) {
 	}
 	for i, client := range file.Clients {
 		once(clients, client.ClientID, i, fmt.Sprintf("clients[%d].client_id", i), "the client_id")
-		if client.ClientID == "" {
-			once(names, client.ClientName, i, fmt.Sprintf("clients[%d].client_name", i), "without client_id the client_name tells clients apart, and")
+		// A client without client_id is found again by its name, which nobody
+		// else may have then.
+		if client.ClientName != "" {
+			named[client.ClientName] = append(named[client.ClientName], i)
+		}
+	}
+	for i, client := range file.Clients {
+		if client.ClientID == "" && len(named[client.ClientName]) > 1 {
+			p.wrong.add(fmt.Sprintf("clients[%d].client_name", i), "write its client_id", "%d clients have the name %q, by which this one must be found again", len(named[client.ClientName]), client.ClientName)
 		}
 	}
 	for i, user := range file.Users {

@@ -66,6 +66,9 @@ func (p *planner) planClient(ctx context.Context, path string, entry ClientEntry
 	client.ClientMetadata, client.UpdatedAt = metadata, p.now
 	if !exists {
 		client.ID, client.CreatedAt = orElse(entry.ClientID, newID()), p.now
+		if entry.Disabled != nil && *entry.Disabled {
+			client.DisabledAt = p.now
+		}
 	}
 	if p.options.Unattended && !client.Public() && len(client.Secrets) == 0 && len(entry.Secrets()) == 0 {
 		p.wrong.add(path+".client_secret", "give one of 32 characters or more, or run gatehouse apply once, which makes one and prints it", "is missing, and nobody is here to be told a new one")

@@ -298,6 +298,12 @@ func TestDisabledIsPartOfTheFile(t *testing.T) {
 		t.Error("what the file does not mention was enabled again")
 	}
 	d.apply(strings.ReplaceAll(off, "disabled: true", "disabled: false"), "client spa: enabled", "user alice: enabled")
+	born := "clients:\n  - client_id: m\n    disabled: true\n    grant_types: [client_credentials]\nusers:\n  - username: bob\n    disabled: true\n"
+	d.apply(born, "+ client m", "+ user bob")
+	if !d.client("m").Disabled() || !d.user("bob").Disabled() {
+		t.Error("what the file makes as disabled is enabled")
+	}
+	d.apply(born)
 }
 
 func TestImportedPasswordHash(t *testing.T) {

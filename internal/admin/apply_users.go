@@ -28,6 +28,9 @@ func (p *planner) planUser(ctx context.Context, path string, entry UserEntry) er
 	user.Username, user.Claims, user.UpdatedAt = entry.Username, entry.StandardClaims, p.now
 	if !exists {
 		user.Subject, user.CreatedAt = orElse(entry.Sub, newID()), p.now
+		if entry.Disabled != nil && *entry.Disabled {
+			user.DisabledAt = p.now
+		}
 	}
 	p.report.Subjects = append(p.report.Subjects, user.Subject)
 	newHash, err := p.planPassword(ctx, entry, stored)

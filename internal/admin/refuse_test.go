@@ -47,6 +47,7 @@ func TestIdentifiersThatAreRefused(t *testing.T) {
 	d.refuse(client(strings.Repeat("x", MaxIdentifierLength+1)), "longer")
 	d.refuse("clients:\n  - grant_types: [client_credentials]\n", "neither client_id nor client_name")
 	d.refuse(client("twice")+"  - client_id: twice\n    grant_types: [client_credentials]\n", "entry 0")
+	d.refuse(client("named")+"    client_name: N\n  - client_name: N\n    grant_types: [client_credentials]\n", "write its client_id")
 	d.refuse("users:\n  - username: bob\n    sub: \"two words\"\n", "space")
 	d.refuse("users:\n  - sub: x\n", "username: is missing")
 	d.refuse("users:\n  - username: bob\n  - username: BOB\n", "entry 0")

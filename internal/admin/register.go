@@ -148,7 +148,7 @@ func (r *registration) checkAuthMethod() {
 	method := r.TokenEndpointAuthMethod
 	switch {
 	case method == "client_secret_jwt":
-		r.wrong.add("token_endpoint_auth_method", "this version has: "+strings.Join(authMethods, ", "),
+		r.wrong.add("token_endpoint_auth_method", "this version has: "+strings.Join(authMethods, ", ")+"; see docs/refused.md#client-secret-jwt",
 			"client_secret_jwt is refused: it needs the secret in clear at the server")
 	case !slices.Contains(authMethods, method):
 		r.wrong.add("token_endpoint_auth_method", choice(method, authMethods), "unknown client authentication method %q", method)

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -188,7 +189,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 			m.RedirectURIs = []string{"https://app.example/cb", "https://app.example/cb"}
 		}, "redirect_uris[1]", "twice"},
 		{"unknown method", func(m *gatehouse.ClientMetadata) { m.TokenEndpointAuthMethod = "client_secret_baisc" }, "token_endpoint_auth_method", "did you mean client_secret_basic?"},
-		{"secret in clear", func(m *gatehouse.ClientMetadata) { m.TokenEndpointAuthMethod = "client_secret_jwt" }, "token_endpoint_auth_method", "refused"},
+		{"secret in clear", func(m *gatehouse.ClientMetadata) { m.TokenEndpointAuthMethod = "client_secret_jwt" }, "token_endpoint_auth_method", "docs/refused.md#client-secret-jwt"},
 		{"unknown profile", func(m *gatehouse.ClientMetadata) { m.Profile = "oauth2" }, "profile", "oauth2.1"},
 		{"profile not built", func(m *gatehouse.ClientMetadata) { m.Profile = "fapi2" }, "profile", "not built"},
 		{"profile not built", func(m *gatehouse.ClientMetadata) { m.Profile = "mcp" }, "profile", "not built"},
@@ -268,4 +269,17 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 	metadata := web()
 	metadata.JWKS = json.RawMessage(`{"keys":[` + good + `}]}`)
 	mustPass(t, metadata)
+}
+
+// Every page that a refusal names is there.
+func TestRefusedPageHasTheAnchors(t *testing.T) {
+	page, err := os.ReadFile("../../docs/refused.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, anchor := range []string{"implicit", "password", "wildcards", "schemes", "http", "client-secret-jwt"} {
+		if !strings.Contains(string(page), "\n## "+anchor+"\n") {
+			t.Errorf("docs/refused.md has no section %s", anchor)
+		}
+	}
 }

@@ -55,10 +55,14 @@ func serve(t *testing.T) *stage {
 		if _, err = oidc.NewProvider(ctx, s.Dev.Issuer); err == nil {
 			return s
 		}
+		select {
+		case <-s.ended:
+			t.Fatalf("gatehouse serve ended: %v\n%s", s.outcome, s.log)
+		case <-time.After(50 * time.Millisecond):
+		}
 		if time.Now().After(deadline) {
 			t.Fatalf("gatehouse serve was not ready after %v: %v\n%s", readyWithin, err, s.log)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

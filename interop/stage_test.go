@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,6 +85,8 @@ type stage struct {
 	authority string
 	command   *exec.Cmd
 	log       *lockedBuffer
+	ended     chan struct{} // closed when the process has ended, with outcome
+	outcome   error
 	stopped   bool
 }
 
@@ -96,7 +99,10 @@ func start(t *testing.T) *stage {
 	began := time.Now()
 	stdout := s.run(t, "dev", "--json", "--port", "0", "--data", t.TempDir(), "--apply", tenant)
 	line := make(chan error, 1)
-	go func() { line <- json.NewDecoder(stdout).Decode(&s.Dev) }()
+	go func() {
+		line <- json.NewDecoder(stdout).Decode(&s.Dev)
+		_, _ = io.Copy(io.Discard, stdout)
+	}()
 	select {
 	case err := <-line:
 		if err != nil {
@@ -109,21 +115,25 @@ func start(t *testing.T) *stage {
 	return s
 }
 
-// run starts the binary and has it stopped at the test's end.
+// run starts the binary, without the settings of whoever runs the tests, and
+// has it stopped at the test's end.
 func (s *stage) run(t *testing.T, arguments ...string) (stdout io.Reader) {
 	t.Helper()
-	s.log = &lockedBuffer{}
+	s.log, s.ended = &lockedBuffer{}, make(chan struct{})
 	s.command = exec.Command(builtBinary, arguments...)
-	s.command.Stderr = s.log
-	stdout, err := s.command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GATEHOUSE_") })
+	reader, writer := io.Pipe()
+	s.command.Stdout, s.command.Stderr = writer, s.log
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		s.outcome = s.command.Wait()
+		_ = writer.Close()
+		close(s.ended)
+	}()
 	t.Cleanup(func() { s.stop(t) })
-	return stdout
+	return reader
 }
 
 // stop ends the server as Ctrl-C does and checks that it went in good order.
@@ -133,13 +143,20 @@ func (s *stage) stop(t *testing.T) {
 		return
 	}
 	s.stopped = true
+	select {
+	case <-s.ended:
+		t.Errorf("gatehouse ended before it was told to: %v\n%s", s.outcome, s.log)
+		return
+	default:
+	}
 	if err := s.command.Process.Signal(syscall.SIGINT); err != nil {
-		t.Errorf("gatehouse had ended before: %v\n%s", err, s.log)
+		t.Error(err)
 	}
 	timer := time.AfterFunc(stopsWithin, func() { _ = s.command.Process.Kill() })
 	defer timer.Stop()
-	if err := s.command.Wait(); err != nil {
-		t.Errorf("gatehouse ended with %v\n%s", err, s.log)
+	<-s.ended
+	if s.outcome != nil {
+		t.Errorf("gatehouse ended with %v\n%s", s.outcome, s.log)
 	}
 }
 

@@ -145,3 +145,70 @@ func TestTwoInstallationsShareNoKey(t *testing.T) {
 		}
 	}
 }
+
+// Commands work beside a running server, which follows within a second.
+func TestARunningServerFollows(t *testing.T) {
+	directory := t.TempDir()
+	data := filepath.Join(directory, "data")
+	processFile := filepath.Join(directory, "gatehouse.yaml")
+	if err := os.WriteFile(processFile, []byte("public_url: http://127.0.0.1:8080\ndata: data\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := startServer(t, processFile)
+	command := func(args ...string) string {
+		t.Helper()
+		out := strings.Builder{}
+		if code := run(t.Context(), terminal{strings.NewReader(""), &out, &out}, append(args, "--data", data)); code != exitOK {
+			t.Fatalf("%v ended with %d:\n%s", args, code, out.String())
+		}
+		return out.String()
+	}
+	var made struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	if err := json.Unmarshal([]byte(command("client", "add", "--grant-type", "client_credentials", "--json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	within := func(want int, secret string) {
+		t.Helper()
+		status := 0
+		for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if status = tokenStatus(t, address, made.ID, secret); status == want {
+				return
+			}
+		}
+		t.Errorf("after a second the token endpoint still answers %d, want %d", status, want)
+	}
+	within(http.StatusOK, made.Secret)
+	command("client", "disable", made.ID)
+	within(http.StatusUnauthorized, made.Secret)
+	command("client", "enable", made.ID)
+	within(http.StatusOK, made.Secret)
+	old := made.Secret
+	if err := json.Unmarshal([]byte(command("client", "rotate-secret", made.ID, "--overlap", "1h", "--json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	within(http.StatusOK, made.Secret)
+	within(http.StatusOK, old)
+	command("client", "rm", made.ID, "--yes")
+	within(http.StatusUnauthorized, made.Secret)
+}
+
+func tokenStatus(t *testing.T, address, id, secret string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/token", strings.NewReader("grant_type=client_credentials"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth(id, secret)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := response.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode
+}

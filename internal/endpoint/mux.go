@@ -95,6 +95,10 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		notFound(w)
 		return
 	}
+	if rows := m.exact[hr.URL.Path]; len(rows) > 0 && rows[0].Process {
+		m.dispatch(w, r, rows)
+		return
+	}
 	tenant, prefix, found, err := m.config.Tenancy.Resolve(hr.Context(), hr.Host, hr.URL.Path)
 	if err != nil {
 		m.refuse(w, r, &Row{Name: "tenant", Errors: JSONErrors}, err)
@@ -106,7 +110,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	}
 	r.Tenant, r.Prefix = tenant, prefix
 	rows := m.rowsAt(strings.TrimPrefix(hr.URL.Path, prefix))
-	if len(rows) == 0 {
+	if len(rows) == 0 || rows[0].Process {
 		notFound(w)
 		return
 	}
@@ -193,9 +197,13 @@ func (m *Mux) recovered(w http.ResponseWriter, r *Request) {
 	if cause == http.ErrAbortHandler {
 		panic(cause)
 	}
+	fault := oauth.Fault(fmt.Errorf("panic: %v", cause))
 	m.config.Log.LogAttrs(r.Context(), slog.LevelError, "panic",
-		slog.String("request", r.ID), slog.Any("cause", cause), slog.String("stack", string(debug.Stack())))
-	oauth.WriteError(w, r.Request, oauth.Fault(nil))
+		slog.String("id", fault.ID), slog.String("request", r.ID), slog.Any("cause", cause), slog.String("stack", string(debug.Stack())))
+	if m.config.Refused != nil {
+		m.config.Refused(Refusal{fault.ID, "panic", r.Tenant.ID, fault, r.ID, Address(r.Request), r.notes})
+	}
+	oauth.WriteError(w, r.Request, fault)
 }
 
 func notFound(w http.ResponseWriter) {

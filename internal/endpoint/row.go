@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"gatehouse"
 	"gatehouse/oauth"
@@ -46,6 +48,9 @@ type Row struct {
 	Methods []string
 	Caller  Caller
 	CORS    CORS
+	// Process rows answer for the whole process, whatever tenant the request
+	// would belong to and whether or not tenants can be looked up.
+	Process bool
 	// BodyLimit in bytes; DefaultBodyLimit when zero.
 	BodyLimit int64
 	// Metadata is the member of the server's metadata that publishes the
@@ -97,9 +102,9 @@ func (r *Request) Path(path string) string { return r.Prefix + path }
 func (r *Request) Context() context.Context { return r.Request.Context() }
 
 // Note adds an attribute to the log line of a refusal of this request. The
-// value must not be a secret.
+// value must not be a secret; of a long one the beginning is kept.
 func (r *Request) Note(name, value string) {
-	r.notes = append(r.notes, slog.String(name, value))
+	r.notes = append(r.notes, slog.String(name, bounded(value)))
 }
 
 // Circumstance returns where the request came from, for events.
@@ -107,14 +112,14 @@ func (r *Request) Circumstance() gatehouse.Circumstance {
 	return gatehouse.Circumstance{Address: Address(r.Request), UserAgent: bounded(r.UserAgent()), RequestID: r.ID}
 }
 
-// maxUserAgent bounds what is kept of a User-Agent header, in bytes.
-const maxUserAgent = 256
+// maxKept bounds what is kept of a value that the caller chose, in bytes.
+const maxKept = 256
 
 func bounded(text string) string {
-	if len(text) > maxUserAgent {
-		return text[:maxUserAgent]
+	if len(text) > maxKept {
+		text = text[:maxKept]
 	}
-	return text
+	return strings.ToValidUTF8(text, "")
 }
 
 // Address returns the caller's network address without its port. No proxy is
@@ -125,4 +130,23 @@ func Address(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
+}
+
+// ipv6Network is how many bits of an IPv6 address one subscriber cannot
+// choose.
+const ipv6Network = 64
+
+// Network returns what stands for the caller where callers are counted: an
+// IPv4 address, or the /64 of an IPv6 address.
+func Network(r *http.Request) string {
+	address := Address(r)
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, ipv6Network).Masked().String()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"net/netip"
 	"time"
 
 	"gatehouse"
@@ -194,7 +193,7 @@ func (e *Endpoints) gates(r *endpoint.Request, ring *seal.Ring, who account) []g
 		return []gate{{slotKey(r.Tenant.ID, "device", ring, who.tag, device), free}}
 	}
 	return []gate{
-		{slotKey(r.Tenant.ID, "address", ring, who.tag, []byte(network(endpoint.Address(r.Request)))), free},
+		{slotKey(r.Tenant.ID, "address", ring, who.tag, []byte(endpoint.Network(r.Request))), free},
 		{slotKey(r.Tenant.ID, "account", ring, who.tag), free * accountShare},
 	}
 }
@@ -203,25 +202,4 @@ func slotKey(tenant gatehouse.TenantID, kind string, ring *seal.Ring, parts ...[
 	tag := ring.Current().MAC(append([][]byte{[]byte("slot"), []byte(kind)}, parts...)...)
 	slot := binary.BigEndian.Uint32(tag) % throttleSlots
 	return "login " + string(tenant) + " " + kind + " " + hex.EncodeToString(binary.BigEndian.AppendUint32(nil, slot))
-}
-
-// ipv6Network is how many bits of an IPv6 address one subscriber cannot
-// choose.
-const ipv6Network = 64
-
-// network returns what stands for one caller's address.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	ip = ip.Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String()
-	}
-	prefix, err := ip.Prefix(ipv6Network)
-	if err != nil {
-		return ip.String()
-	}
-	return prefix.String()
 }

@@ -29,7 +29,8 @@ func (s *Server) openAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 	if err != nil {
 		return accessClaims{}, false, nil
 	}
-	return claims, checked.Decode(&claims) == nil, nil
+	// RFC 7519 §4.1.4: not accepted on or after the expiry.
+	return claims, checked.Decode(&claims) == nil && s.Store.Now().Unix() < claims.Expiry, nil
 }
 
 // ownSkew tolerates no other clock: our tokens carry our own times.

@@ -118,6 +118,7 @@ func (p *planner) plan(ctx context.Context, file File) error {
 			return err
 		}
 	}
+	file.locate(p.wrong.list)
 	return p.wrong.err()
 }
 

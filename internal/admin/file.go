@@ -23,6 +23,11 @@ type File struct {
 	Resources []ResourceEntry     `yaml:"resources"`
 	Clients   []ClientEntry       `yaml:"clients"`
 	Users     []UserEntry         `yaml:"users"`
+
+	// name and line are where the file was read from; both are absent in one
+	// that was not read.
+	name string
+	line func(path ...any) int
 }
 
 // ResourceEntry is a resource in a tenant file.
@@ -135,7 +140,22 @@ func Decode(data []byte, name string) (File, error) {
 	if err := config.Decode(data, name, &file); err != nil {
 		return File{}, err
 	}
+	file.name, file.line = name, config.Locate(data)
 	return file, nil
+}
+
+// locate puts the file's name and lines to problems, and the problems into the
+// order of the file.
+func (f File) locate(list []*Problem) {
+	if f.line == nil {
+		return
+	}
+	for _, problem := range list {
+		if problem.line = f.line(steps(problem.Path)...); problem.line > 0 {
+			problem.At = fmt.Sprintf("%s:%d", f.name, problem.line)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *Problem) int { return a.line - b.line })
 }
 
 // EntryPath is how problems name an entry: clients[0] (web).

@@ -72,8 +72,14 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, entry := range file.Clients {
+		for i, entry := range file.Clients {
 			full, wrong := Register(entry.Metadata(), around())
+			file.locate(under(EntryPath("clients", i, entry.Label()), wrong))
+			for _, problem := range wrong {
+				if problem.line == 0 {
+					t.Errorf("no line for %s", problem.Path)
+				}
+			}
 			if _, again := Register(full, around()); len(wrong) == 0 && len(again) > 0 {
 				t.Errorf("a client that was registered is refused the second time: %s", explain(again))
 			}

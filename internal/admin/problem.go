@@ -3,6 +3,8 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -13,13 +15,22 @@ type Problem struct {
 	What string
 	// Hint says what to do instead; it may be empty.
 	Hint string
+	// At is the place in a file, as in tenant.yaml:12; empty when what was to
+	// be registered did not come from a file.
+	At string
+
+	line int
 }
 
-// Error is "clients[0].redirect_uris[1]: what is wrong; what to do".
+// Error is "tenant.yaml:12: clients[0].redirect_uris[1]: what is wrong; what
+// to do".
 func (p *Problem) Error() string {
 	text := p.What
 	if p.Path != "" {
 		text = p.Path + ": " + text
+	}
+	if p.At != "" {
+		text = p.At + ": " + text
 	}
 	if p.Hint != "" {
 		text += "; " + p.Hint
@@ -58,4 +69,24 @@ func under(path string, list []*Problem) []*Problem {
 		problem.Path = strings.TrimSuffix(path+"."+problem.Path, ".")
 	}
 	return list
+}
+
+// step is one part of a problem's path: a key, perhaps an index, perhaps the
+// name of the entry there, which is no part of the place.
+var step = regexp.MustCompile(`^([a-z_]+)(?:\[([0-9]+)\])?(?: \(.*?\))?(?:\.|$)`)
+
+// steps takes a problem's path apart, as far as it names a place in a file.
+func steps(path string) []any {
+	var all []any
+	for {
+		match := step.FindStringSubmatch(path)
+		if match == nil {
+			return all
+		}
+		all = append(all, match[1])
+		if index, err := strconv.Atoi(match[2]); err == nil {
+			all = append(all, index)
+		}
+		path = path[len(match[0]):]
+	}
 }

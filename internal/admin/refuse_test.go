@@ -131,11 +131,11 @@ users:
   - username: bob
     email: nowhere
 `,
-		"settings.code_lifetime",
-		"resources[0].identifier",
-		"clients[0] (a).redirect_uris[0]",
+		"tenant.yaml:2: settings.code_lifetime",
+		"tenant.yaml:4: resources[0].identifier",
+		"tenant.yaml:7: clients[0] (a).redirect_uris[0]",
 		"clients[0] (a).redirect_uris[1]",
-		"clients[1] (b).grant_types[0]",
-		"users[0] (bob).email",
+		"tenant.yaml:9: clients[1] (b).grant_types[0]",
+		"tenant.yaml:12: users[0] (bob).email",
 	)
 }

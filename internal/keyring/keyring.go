@@ -3,7 +3,6 @@ package keyring
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -64,6 +63,9 @@ func Open(ctx context.Context, store keyStore, kek seal.Key) (*Keyring, error) {
 		}
 	}
 	if text, opened := ring.Open(recorded.Canary, nil); !opened || string(text) != canary {
+		if recorded.ID == kek.ID {
+			return nil, fmt.Errorf("the database's record of key-encryption key %08x was altered; restore the database from a backup", recorded.ID)
+		}
 		return nil, fmt.Errorf("the database was sealed with key-encryption key %08x, but the key file holds %08x; put the right key file in place", recorded.ID, kek.ID)
 	}
 	return &Keyring{store: store, kek: ring}, nil
@@ -99,14 +101,14 @@ func (k *Keyring) Load(ctx context.Context, tenant gatehouse.TenantID) error {
 func (k *Keyring) open(tenant gatehouse.TenantID, stored []gatehouse.StoredKey) (*tenantKeys, error) {
 	now := k.store.Now()
 	keys := &tenantKeys{signers: map[jose.Algorithm]*jose.PrivateKey{}}
-	roots := map[gatehouse.KeyPurpose][]seal.Key{}
+	opened := map[gatehouse.KeyPurpose]roots{}
 	slices.SortStableFunc(stored, func(a, b gatehouse.StoredKey) int { return b.SignFrom.Compare(a.SignFrom) })
 	for _, s := range stored {
 		if !s.RevokedAt.IsZero() || past(s.RemoveAt, now) {
 			continue
 		}
-		secret, opened := k.kek.Open(s.Sealed, additionalData(tenant, s))
-		if !opened {
+		secret, genuine := k.kek.Open(s.Sealed, additionalData(tenant, s))
+		if !genuine {
 			return nil, fmt.Errorf("key %s of tenant %s does not open with this key-encryption key", s.ID, tenant)
 		}
 		if s.Purpose != gatehouse.KeySign {
@@ -114,7 +116,8 @@ func (k *Keyring) open(tenant gatehouse.TenantID, stored []gatehouse.StoredKey) 
 			if err != nil {
 				return nil, fmt.Errorf("key %s of tenant %s: %w", s.ID, tenant, err)
 			}
-			roots[s.Purpose] = append(roots[s.Purpose], root)
+			signs := !now.Before(s.SignFrom) && !past(s.SignUntil, now)
+			opened[s.Purpose] = opened[s.Purpose].with(root, signs)
 			continue
 		}
 		private, err := jose.ParsePrivateKey(jose.Algorithm(s.Algorithm), s.ID, secret)
@@ -128,11 +131,12 @@ func (k *Keyring) open(tenant gatehouse.TenantID, stored []gatehouse.StoredKey) 
 			keys.signers[private.Algorithm()] = private
 		}
 	}
-	if len(roots[gatehouse.KeyMAC]) == 0 || len(roots[gatehouse.KeySeal]) == 0 {
-		return nil, errors.New("tenant " + string(tenant) + " has no MAC or sealing key")
+	mac, sealing := opened[gatehouse.KeyMAC], opened[gatehouse.KeySeal]
+	if mac.current.IsZero() || sealing.current.IsZero() {
+		return nil, fmt.Errorf("tenant %s has no MAC or sealing key that is in use now", tenant)
 	}
-	keys.mac = seal.NewRing(roots[gatehouse.KeyMAC][0], roots[gatehouse.KeyMAC][1:]...)
-	keys.seal = seal.NewRing(roots[gatehouse.KeySeal][0], roots[gatehouse.KeySeal][1:]...)
+	keys.mac = seal.NewRing(mac.current, mac.others...)
+	keys.seal = seal.NewRing(sealing.current, sealing.others...)
 	// RS256 stands first: some old clients stop at a key they do not know.
 	slices.SortStableFunc(keys.public, func(a, b jose.PublicKey) int {
 		return slices.Index(algorithms, a.Algorithm) - slices.Index(algorithms, b.Algorithm)
@@ -142,6 +146,23 @@ func (k *Keyring) open(tenant gatehouse.TenantID, stored []gatehouse.StoredKey) 
 	}{keys.public})
 	keys.jwks = jwks
 	return keys, err
+}
+
+// roots are the MAC or sealing keys of a tenant. One that is not yet, or no
+// longer, in use is there to read what other replicas made with it.
+type roots struct {
+	current seal.Key
+	others  []seal.Key
+}
+
+// with adds a key; the first that is in use is the current one.
+func (r roots) with(key seal.Key, inUse bool) roots {
+	if inUse && r.current.IsZero() {
+		r.current = key
+	} else {
+		r.others = append(r.others, key)
+	}
+	return r
 }
 
 func past(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

@@ -31,6 +31,7 @@ type EventKind string
 const (
 	EventLogin            EventKind = "login.succeeded"
 	EventLoginFailed      EventKind = "login.failed"
+	EventNewDevice        EventKind = "login.new_device"
 	EventLogout           EventKind = "logout"
 	EventSessionEnded     EventKind = "session.ended"
 	EventConsent          EventKind = "consent.given"

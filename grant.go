@@ -96,6 +96,8 @@ const (
 	EndedByUserDisabled   EndReason = "user_disabled"    //
 	EndedByClientRemoved  EndReason = "client_removed"   //
 	EndedByUserRemoved    EndReason = "user_removed"     //
+	EndedByOwner          EndReason = "ended_by_owner"   // the user, on the account page
+	EndedBySessionLimit   EndReason = "session_limit"    // max_sessions_per_user
 )
 
 // Circumstance is where an act came from, for events.
@@ -103,6 +105,9 @@ type Circumstance struct {
 	Address   string
 	UserAgent string
 	RequestID string
+	// NewDevice says of a sign-in that the browser carried no mark of the
+	// account. It is kept as EventNewDevice.
+	NewDevice bool
 }
 
 // CodeIssue is the birth of a grant: its row, the consent given with it and

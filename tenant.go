@@ -28,6 +28,11 @@ type Settings struct {
 	Name string `yaml:"name" json:"name,omitempty"`
 	// SupportURI is linked from error pages.
 	SupportURI string `yaml:"support_uri" json:"support_uri,omitempty"`
+	// LogoURI is a picture shown beside the name.
+	LogoURI string `yaml:"logo_uri" json:"logo_uri,omitempty"`
+	// Color accentuates the pages: # and six hexadecimal digits. Pages make
+	// it darker or lighter until it can be read.
+	Color string `yaml:"color" json:"color,omitempty"`
 
 	// AccessTokenLifetime is for resources that do not set their own.
 	AccessTokenLifetime config.Duration `yaml:"access_token_lifetime" json:"access_token_lifetime,omitzero"`
@@ -42,6 +47,9 @@ type Settings struct {
 
 	SessionIdleLifetime     config.Duration `yaml:"session_idle_lifetime" json:"session_idle_lifetime,omitzero"`
 	SessionAbsoluteLifetime config.Duration `yaml:"session_absolute_lifetime" json:"session_absolute_lifetime,omitzero"`
+	// MaxSessionsPerUser is how many sessions a user may have at once: the
+	// next sign-in ends the oldest. Zero is no limit.
+	MaxSessionsPerUser int `yaml:"max_sessions_per_user" json:"max_sessions_per_user,omitzero"`
 	// InteractionLifetime is how long a person may take between the
 	// authorization request and its answer.
 	InteractionLifetime config.Duration `yaml:"interaction_lifetime" json:"interaction_lifetime,omitzero"`

@@ -234,10 +234,11 @@ func printEvent(w io.Writer, e gatehouse.Event, asJSON bool) error {
 // kindNames are the kinds of events, in the order of their declaration.
 func kindNames() []string {
 	return []string{
-		"login.succeeded", "login.failed", "logout", "session.ended", "consent.given", "consent.denied", "consent.withdrawn",
-		"code.issued", "code.redeemed", "grant.ended", "code.replayed", "refresh.replayed", "refresh.redelivered",
-		"refresh.lost_state", "token.revoked", "code.wrong_verifier", "key.created", "tenant.applied",
-		"client.changed", "user.changed", "resource.changed", "settings.changed",
+		"login.succeeded", "login.failed", "login.new_device", "logout", "session.ended", "consent.given",
+		"consent.denied", "consent.withdrawn", "code.issued", "code.redeemed", "grant.ended", "code.replayed",
+		"refresh.replayed", "refresh.redelivered", "refresh.lost_state", "token.revoked",
+		"code.wrong_verifier", "key.created", "tenant.applied", "client.changed", "user.changed",
+		"resource.changed", "settings.changed",
 	}
 }
 

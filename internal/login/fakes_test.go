@@ -169,7 +169,7 @@ func (s *playedStore) Rehash(_ context.Context, _ gatehouse.TenantID, subject, _
 	return s.failed()
 }
 
-func (s *playedStore) CountFailedLogin(_ context.Context, _ gatehouse.TenantID, key string, _ gatehouse.Circumstance) error {
+func (s *playedStore) CountFailedLogin(_ context.Context, _ gatehouse.TenantID, _, key string, _ gatehouse.Circumstance) error {
 	s.failures = append(s.failures, key)
 	return s.failed()
 }

@@ -26,7 +26,7 @@ type accountStore interface {
 	UserByLogin(ctx context.Context, tenant gatehouse.TenantID, loginKey string) (gatehouse.User, bool, error)
 	User(ctx context.Context, tenant gatehouse.TenantID, subject string) (gatehouse.User, bool, error)
 	Rehash(ctx context.Context, tenant gatehouse.TenantID, subject, oldPHC, newPHC string) error
-	CountFailedLogin(ctx context.Context, tenant gatehouse.TenantID, accountKey string, by gatehouse.Circumstance) error
+	CountFailedLogin(ctx context.Context, tenant gatehouse.TenantID, subject, accountKey string, by gatehouse.Circumstance) error
 }
 
 type sessionStore interface {
@@ -247,7 +247,7 @@ func (e *Endpoints) checkPassword(w http.ResponseWriter, r *endpoint.Request, a 
 			return err
 		}
 	}
-	if err := e.Store.CountFailedLogin(ctx, tenant.ID, who.String(), r.Circumstance()); err != nil {
+	if err := e.Store.CountFailedLogin(ctx, tenant.ID, who.subject, who.String(), r.Circumstance()); err != nil {
 		return err
 	}
 	return a.refuse(oauth.Refuse("login-wrong", oauth.AccessDenied,

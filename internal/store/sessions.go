@@ -26,6 +26,9 @@ func sessionDest(s *gatehouse.Session) []any {
 // which is therefore the store's time at which the sign-in began to be verified. CreatedAt and
 // LastSeenAt are the store's.
 //
+// A sign-in that comes from a new device of an account that was in use is told as such, and the
+// oldest sessions beyond the tenant's limit end.
+//
 // The session that the browser had before ends. If it was another user's, so do its grants without
 // offline_access; if it was the same user's, they go on under the new session.
 func (s *Store) CreateSession(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, by gatehouse.Circumstance) (bool, error) {
@@ -42,7 +45,7 @@ func (s *Store) CreateSession(ctx context.Context, tenant gatehouse.TenantID, ha
 				return false, err
 			}
 		}
-		return true, a.tell(event, gatehouse.EventLogin)
+		return true, a.signedIn(session, event)
 	})
 }
 
@@ -107,8 +110,9 @@ func (s *Store) EndSession(ctx context.Context, tenant gatehouse.TenantID, sessi
 
 type endedSession struct{ id, subject string }
 
-// endSessions ends the sessions that the statement selects by key and tells each end.
-func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, cause gatehouse.Event) ([]endedSession, error) {
+// endSessions ends the sessions that the statement selects by key and, if there is one, a second
+// value, and tells each end.
+func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, cause gatehouse.Event, second ...any) ([]endedSession, error) {
 	var ended []endedSession
 	err := a.each(text, func(scan func(...any) error) error {
 		var s endedSession
@@ -117,7 +121,7 @@ func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, caus
 		}
 		ended = append(ended, s)
 		return nil
-	}, a.tenant, key, millis(a.now), string(reason))
+	}, append([]any{a.tenant, key, millis(a.now), string(reason)}, second...)...)
 	if err != nil {
 		return nil, err
 	}

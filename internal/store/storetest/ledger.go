@@ -73,7 +73,7 @@ func failedLogins(t *testing.T, open Open) {
 	fail := func(account, address string, times int) {
 		for range times {
 			s.clock.Move(time.Second)
-			s.ok(s.CountFailedLogin(t.Context(), tenant, account, gatehouse.Circumstance{Address: address}))
+			s.ok(s.CountFailedLogin(t.Context(), tenant, "", account, gatehouse.Circumstance{Address: address}))
 		}
 	}
 	fail("alice", "192.0.2.1", 100)

@@ -21,6 +21,7 @@ func Run(t *testing.T, open Open) {
 		"sessions":  sessions,
 		"clients":   clients,
 		"ledger":    ledger,
+		"account":   account,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

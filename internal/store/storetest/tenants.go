@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,12 +19,14 @@ var shared = []string{"Close", "KeyEncryptionKey", "Now", "Ping", "SetKeyEncrypt
 // asked are the methods that picture asks.
 var asked = []string{
 	"Client", "Clients", "Consent", "Events", "Grant", "Keys", "Resources", "Session", "Tenant", "TokenEnded", "User", "UserByLogin", "Users",
+	"UserSessions", "Allowances", "SecurityEvents",
 }
 
 // tenants puts the same ids into two tenants, has every act done in one of them, and looks whether
 // the other has changed.
 func tenants(t *testing.T, open Open) {
 	acts := tenantActs()
+	maps.Copy(acts, accountActs())
 	t.Run("every method is here", func(t *testing.T) {
 		known := make(map[string]bool)
 		for _, name := range append(shared, asked...) {
@@ -142,6 +145,7 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 	look("events", all(events, err)...)
 	keys, err := s.Keys(ctx, tenant)
 	look("keys", all(keys, err)...)
+	s.pictureAccount(tenant, look)
 	return b.String()
 }
 
@@ -242,7 +246,7 @@ func tenantActs() map[string]func(*stage, gatehouse.TenantID, gatehouse.Grant) e
 			return s.AppendEvent(s.Context(), tenant, gatehouse.Event{Kind: gatehouse.EventConsentDenied})
 		},
 		"CountFailedLogin": func(s *stage, tenant gatehouse.TenantID, _ gatehouse.Grant) error {
-			return s.CountFailedLogin(s.Context(), tenant, "account", from)
+			return s.CountFailedLogin(s.Context(), tenant, subject, "account", from)
 		},
 		"AddKeys": func(s *stage, tenant gatehouse.TenantID, _ gatehouse.Grant) error {
 			return did(s.AddKeys(s.Context(), tenant, []gatehouse.StoredKey{{ID: "k2", Purpose: gatehouse.KeySign}}, false))

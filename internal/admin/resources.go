@@ -116,14 +116,16 @@ func checkAudience(text string) string {
 	return ""
 }
 
-// checkScopesApart holds every scope name to one resource: a request that
-// names a scope and no resource means the resource of that scope.
+// checkScopesApart holds every scope name to one resource. A request that
+// names a scope and no resource means the resource of that scope, and a client
+// that registered a scope may use it wherever it exists: a second resource
+// with the same name would open to it unnoticed.
 func checkScopesApart(wrong *problems, all []gatehouse.Resource) {
 	owner := map[string]string{}
 	for _, resource := range all {
 		for _, scope := range resource.Scopes {
 			if other, taken := owner[scope.Name]; taken && other != resource.Identifier {
-				wrong.add("resources", "give each resource scopes of its own", "scope %q belongs to %s and to %s", scope.Name, other, resource.Identifier)
+				wrong.add("resources", "give each resource scopes of its own: else a client that may do it at one may do it at both", "scope %q belongs to %s and to %s", scope.Name, other, resource.Identifier)
 				continue
 			}
 			owner[scope.Name] = resource.Identifier

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"time"
 
@@ -25,7 +26,11 @@ const (
 	MinEventRetention      = 24 * time.Hour
 	MaxEventRetention      = 10 * 365 * 24 * time.Hour
 	MaxRateLimit           = 1e6
+	MaxSessionsPerUser     = 1000
 )
+
+// color is all that a tenant can put into a style sheet.
+var color = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
 
 // CheckSettings says what is wrong with a tenant's settings; resources are
 // all that the tenant will have. Unset fields are judged by their defaults.
@@ -34,10 +39,19 @@ func CheckSettings(settings gatehouse.Settings, resources []gatehouse.Resource) 
 	if text := checkName(settings.Name, MaxNameLength); text != "" {
 		wrong.add("name", "", "%s", text)
 	}
-	if settings.SupportURI != "" {
-		if err := oauth.CheckWebURI(settings.SupportURI); err != nil {
-			wrong.add("support_uri", "", "%s", err)
+	for _, page := range []struct{ key, uri string }{{"support_uri", settings.SupportURI}, {"logo_uri", settings.LogoURI}} {
+		if page.uri == "" {
+			continue
 		}
+		if err := oauth.CheckWebURI(page.uri); err != nil {
+			wrong.add(page.key, "", "%s", err)
+		}
+	}
+	if settings.Color != "" && !color.MatchString(settings.Color) {
+		wrong.add("color", `write # and six hexadecimal digits in quotes, such as "#0b6e6e"`, "%q is not a colour", settings.Color)
+	}
+	if sessions := settings.MaxSessionsPerUser; sessions < 0 || sessions > MaxSessionsPerUser {
+		wrong.add("max_sessions_per_user", "0 is no limit", "must be 0 to %d", MaxSessionsPerUser)
 	}
 	if name := settings.DefaultResource; name != "" && !slices.ContainsFunc(resources, func(r gatehouse.Resource) bool { return r.Identifier == name }) {
 		wrong.add("default_resource", "declare it under resources", "there is no resource %q", name)

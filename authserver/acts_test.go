@@ -1,6 +1,8 @@
 package authserver_test
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -162,4 +164,19 @@ func (s *stage) done(done bool, err error) {
 func (s *stage) anew(t *testing.T) *stage {
 	t.Helper()
 	return &stage{t, s.Issuer, s.NewBrowser(t)}
+}
+
+// hashed is a random secret as it is kept.
+func hashed(text string) gatehouse.ClientSecret {
+	digest := sha256.Sum256([]byte(text))
+	return gatehouse.ClientSecret{ID: "hashed", Kind: gatehouse.SecretSHA256, Hash: digest[:]}
+}
+
+// metadata returns the server's metadata.
+func (s *stage) metadata() map[string]any {
+	s.Helper()
+	r, _ := http.NewRequest(http.MethodGet, s.URL+"/.well-known/oauth-authorization-server", nil)
+	var metadata map[string]any
+	s.did(json.Unmarshal([]byte(s.wants(s.Do(s.T, r), http.StatusOK, "").Text), &metadata))
+	return metadata
 }

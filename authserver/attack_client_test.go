@@ -30,10 +30,6 @@ func (s *stage) sendRaw(path, authorization, body string) gatehousetest.Answer {
 	return s.Do(s.T, r)
 }
 
-func basicAuth(id, text string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(text)))
-}
-
 // photos is the request of a service for a token.
 func photos(pairs ...string) url.Values {
 	return with(url.Values{"grant_type": {"client_credentials"}, "scope": {"photos:read"}}, pairs)
@@ -57,15 +53,15 @@ func TestCA06OneMethodAndTheRegisteredOne(t *testing.T) {
 		for name, values := range form {
 			identified[name] = values
 		}
-		right := basicAuth("svc", secrets["svc"])
+		right := basic("svc", secrets["svc"])
 		s.wants(s.send(path, right, inBody), http.StatusBadRequest, "invalid_request")
 		s.wants(s.send(path, "", inBody), http.StatusUnauthorized, "invalid_client")
 		s.wants(s.send(path, "", identified), http.StatusUnauthorized, "invalid_client")
 		s.wants(s.send(path, "", form), http.StatusUnauthorized, "invalid_client")
 		for _, wrong := range []string{
-			basicAuth("svc", "wrong"), basicAuth("svc", ""), basicAuth("svc", secrets["web"]), basicAuth("", ""), basicAuth("web", secrets["svc"]), basicAuth("unknown", "x"), basicAuth("svc\x00", secrets["svc"]),
+			basic("svc", "wrong"), basic("svc", ""), basic("svc", secrets["web"]), basic("", ""), basic("web", secrets["svc"]), basic("unknown", "x"), basic("svc\x00", secrets["svc"]),
 			"Basic", "Basic !", "Basic " + base64.StdEncoding.EncodeToString([]byte("svc")), "Basic " + base64.StdEncoding.EncodeToString([]byte("%zz:x")),
-			"Bearer " + secrets["svc"], "Digest x", "Negotiate x", basicAuth("svc", secrets["svc"]+" "), basicAuth("\xff", "\xff"), basicAuth("evil", secrets["evil"]),
+			"Bearer " + secrets["svc"], "Digest x", "Negotiate x", basic("svc", secrets["svc"]+" "), basic("\xff", "\xff"), basic("evil", secrets["evil"]),
 		} {
 			answer := s.wants(s.send(path, wrong, form), http.StatusUnauthorized, "invalid_client")
 			if challenge := answer.Header.Get("WWW-Authenticate"); !strings.HasPrefix(challenge, "Basic realm=") {
@@ -85,10 +81,10 @@ func TestCA06OneMethodAndTheRegisteredOne(t *testing.T) {
 		s.wants(s.Do(t, r), http.StatusUnauthorized, "invalid_client")
 	}
 	// Registered for the body, the header does not do.
-	s.wants(s.send("/token", basicAuth("evil", secrets["evil"]), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}), http.StatusUnauthorized, "invalid_client")
+	s.wants(s.send("/token", basic("evil", secrets["evil"]), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}), http.StatusUnauthorized, "invalid_client")
 	s.wants(s.token("evil", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}), http.StatusBadRequest, "invalid_grant")
 	// A secret does not make a public client another one.
-	s.wants(s.send("/token", basicAuth("spa", "x"), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}), http.StatusUnauthorized, "invalid_client")
+	s.wants(s.send("/token", basic("spa", "x"), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}), http.StatusUnauthorized, "invalid_client")
 	s.wants(s.send("/token", "", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}, "client_id": {"spa"}, "client_secret": {"x"}}), http.StatusUnauthorized, "invalid_client")
 	s.wants(s.send("/token", "", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}, "client_id": {"spa"}, "client_secret": {""}}), http.StatusBadRequest, "invalid_grant")
 }
@@ -99,9 +95,9 @@ func TestSecretsWithReservedCharacters(t *testing.T) {
 	const text = `sp ace:colon+plus%percent&amp=equals/slash?ü"quote`
 	s := open(t)
 	s.change("svc", func(client *gatehouse.Client) { client.Secrets = []gatehouse.ClientSecret{hashed(text)} })
-	s.wants(s.send("/token", basicAuth("svc", secrets["svc"]), photos()), http.StatusUnauthorized, "invalid_client")
+	s.wants(s.send("/token", basic("svc", secrets["svc"]), photos()), http.StatusUnauthorized, "invalid_client")
 	s.wants(s.send("/token", "Basic "+base64.StdEncoding.EncodeToString([]byte("svc:"+text)), photos()), http.StatusUnauthorized, "invalid_client")
-	s.wants(s.send("/token", basicAuth("svc", text), photos()), http.StatusOK, "")
+	s.wants(s.send("/token", basic("svc", text), photos()), http.StatusOK, "")
 }
 
 // TestCA10NothingTellsWhichClientsExist but the random part of the refusal's
@@ -112,7 +108,7 @@ func TestCA10NothingTellsWhichClientsExist(t *testing.T) {
 	s.done(s.store().DisableClient(t.Context(), gatehouse.DefaultTenant, "photos-api", true, gatehouse.Event{Kind: gatehouse.EventClientChanged}))
 	for path, form := range clientEndpoints {
 		want := ""
-		for _, authorization := range []string{basicAuth("unknown", "x"), basicAuth("svc", "x"), basicAuth("photos-api", secrets["photos-api"]), basicAuth("spa", "x"), basicAuth("evil", secrets["evil"])} {
+		for _, authorization := range []string{basic("unknown", "x"), basic("svc", "x"), basic("photos-api", secrets["photos-api"]), basic("spa", "x"), basic("evil", secrets["evil"])} {
 			answer := s.wants(s.send(path, authorization, form), http.StatusUnauthorized, "invalid_client")
 			_, random, found := strings.Cut(answer.Text, "(client-authentication-failed.")
 			if !found {

@@ -3,6 +3,7 @@ package authserver
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"gatehouse"
@@ -22,6 +23,10 @@ func (s *Server) serveLogout(w http.ResponseWriter, r *endpoint.Request) error {
 	form, err := logoutForm(r)
 	if err != nil {
 		return err
+	}
+	if r.Method == http.MethodPost && s.Box.Session(r) == "" {
+		seeOther(w, r.Path("/logout")+"?"+logoutQuery(form))
+		return nil
 	}
 	session, alive, err := s.session(r)
 	if err != nil {
@@ -61,6 +66,19 @@ func logoutForm(r *endpoint.Request) (oauth.Form, error) {
 		return oauth.ReadForm(r.Request)
 	}
 	return oauth.ParseForm(r.URL.RawQuery)
+}
+
+// logoutQuery writes the request as a query: a POST from another site carries
+// no Lax cookie, and without it the session could not be seen, so the browser
+// is sent on with a GET, which §2 requires as well.
+func logoutQuery(form oauth.Form) string {
+	query := url.Values{}
+	for _, name := range []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state"} {
+		if form.Has(name) {
+			query.Set(name, form.Get(name))
+		}
+	}
+	return query.Encode()
 }
 
 // openHint reads an ID token of ours, which may have expired (§2: "the OP

@@ -76,15 +76,23 @@ func TestStoriesOfLogout(t *testing.T) {
 		}
 	})
 
-	tell(t, "oidc-logout/by-post", `The same by POST. A POST from another site carries no session cookie, so that there is nothing to end here
-		and only the redirect remains. OpenID Connect RP-Initiated Logout §2.`, func(s *story) {
-		hint := s.tokens().Member("id_token")
-		back := s.browse(http.MethodPost, "/logout", url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}, "client_id": {"web"}})
-		if back.Location == nil || back.Location.String() != bye {
+	tell(t, "oidc-logout/by-post", `The same by POST. A POST from another site carries no session cookie, so that the browser is sent on with a
+		GET, which does. OpenID Connect RP-Initiated Logout §2.`, func(s *story) {
+		tokens := s.tokens()
+		form := []string{"id_token_hint", tokens.Member("id_token"), "post_logout_redirect_uri", bye, "state", "a b", "client_id", "web"}
+		s.note("What a browser sends when a page of the client's posts the form.")
+		sent := s.send(http.MethodPost, "/logout", encoded(form...), "Content-Type", formType, "Origin", "https://app.example", "Sec-Fetch-Site", "cross-site")
+		s.note("It follows with its cookies.")
+		back := s.visit(sent.Header.Get("Location"))
+		if back.Location == nil || back.Location.String() != bye+"?state=a+b" {
 			s.Errorf("sent to %v", back.Location)
 		}
-		if s.signedIn() {
-			s.Error("still signed in")
+		s.note("The session and its grants have ended.")
+		s.wants(s.renew(tokens.Member("refresh_token")), http.StatusBadRequest, "invalid_grant")
+		s.note("With a session cookie there is no detour.")
+		again := s.tokens().Member("id_token")
+		if page := s.browse(http.MethodPost, "/logout", url.Values{"id_token_hint": {again}}); page.Location != nil || s.signedIn() {
+			s.Errorf("sent to %v, signed in: %v", page.Location, s.signedIn())
 		}
 	})
 

@@ -113,7 +113,7 @@ func (n *names) learnKeys(text string) {
 	}
 	for _, key := range set.Keys {
 		n.fix(key["kid"], "{kid of the "+key["alg"]+" key}")
-		n.fix(key["n"], "{modulus}")
+		n.fix(key["n"], "{modulus of the "+key["alg"]+" key}")
 		n.fix(key["x"], "{x of the "+key["alg"]+" key}")
 		n.fix(key["y"], "{y of the "+key["alg"]+" key}")
 	}
@@ -142,7 +142,7 @@ func (n *names) hashed(hash string) string {
 			}
 		}
 	}
-	return "{hash of no token that was seen}"
+	return "{hash of an access token that is not shown}"
 }
 
 func (n *names) learnJWT(raw string) {

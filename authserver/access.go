@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -15,22 +16,46 @@ type endingStore interface {
 	TokenEnded(ctx context.Context, tenant gatehouse.TenantID, facts gatehouse.TokenFacts) (bool, error)
 }
 
-// openAccess reads an access token of ours, of either format. valid is false
-// for every other text, and for one that has expired.
-func (s *Server) openAccess(ctx context.Context, tenant gatehouse.Tenant, raw string) (claims accessClaims, valid bool, err error) {
+// tokenState is what is known of a text that may be an access token of ours.
+type tokenState int
+
+const (
+	tokenUnknown tokenState = iota // we never issued it
+	tokenOver                      // we did, but it has expired or was ended
+	tokenLive
+)
+
+// openAccess reads an access token of ours, of either format. Only a live one
+// has claims; whether it was ended is not looked up.
+func (s *Server) openAccess(ctx context.Context, tenant gatehouse.Tenant, raw string) (accessClaims, tokenState, error) {
 	if encoded, opaque := strings.CutPrefix(raw, opaquePrefix); opaque {
-		claims, valid = s.openOpaque(tenant, encoded)
-		return claims, valid, nil
+		claims, genuine := s.openOpaque(tenant, encoded)
+		if !genuine {
+			return accessClaims{}, tokenUnknown, nil
+		}
+		return s.unlessExpired(claims)
 	}
 	rules := token.AccessTokenRules(s.Keys.Verifiers(tenant.ID), tenant.Issuer, "")
 	rules.InsecureAnyAudience = true // we ask for whom the token is, we do not consume it
 	rules.Now, rules.Skew = s.Store.Now, ownSkew
 	checked, err := token.Check(ctx, raw, rules)
-	if err != nil {
-		return accessClaims{}, false, nil
+	if refused, is := errors.AsType[*token.Error](err); is && refused.Reason == token.Expired {
+		return accessClaims{}, tokenOver, nil
 	}
-	// RFC 7519 §4.1.4: not accepted on or after the expiry.
-	return claims, checked.Decode(&claims) == nil && s.Store.Now().Unix() < claims.Expiry, nil
+	var claims accessClaims
+	if err != nil || checked.Decode(&claims) != nil {
+		return accessClaims{}, tokenUnknown, nil
+	}
+	return s.unlessExpired(claims)
+}
+
+// unlessExpired: a token is not accepted on or after its expiry
+// (RFC 7519 §4.1.4).
+func (s *Server) unlessExpired(claims accessClaims) (accessClaims, tokenState, error) {
+	if s.Store.Now().Unix() >= claims.Expiry {
+		return accessClaims{}, tokenOver, nil
+	}
+	return claims, tokenLive, nil
 }
 
 // ownSkew tolerates no other clock: our tokens carry our own times.
@@ -52,15 +77,15 @@ func (s *Server) openOpaque(tenant gatehouse.Tenant, encoded string) (accessClai
 	if !opened || json.Unmarshal(payload, &claims) != nil {
 		return accessClaims{}, false
 	}
-	return claims, s.Store.Now().Unix() < claims.Expiry
+	return claims, true
 }
 
 // liveAccess reads an access token of ours that has not been ended: neither
 // it, nor its grant, client or user (RFC 7662 §4).
-func (s *Server) liveAccess(ctx context.Context, tenant gatehouse.Tenant, raw string) (accessClaims, bool, error) {
-	claims, valid, err := s.openAccess(ctx, tenant, raw)
-	if err != nil || !valid {
-		return accessClaims{}, false, err
+func (s *Server) liveAccess(ctx context.Context, tenant gatehouse.Tenant, raw string) (accessClaims, tokenState, error) {
+	claims, state, err := s.openAccess(ctx, tenant, raw)
+	if err != nil || state != tokenLive {
+		return accessClaims{}, state, err
 	}
 	facts := gatehouse.TokenFacts{
 		Handle: claims.Handle, ID: claims.ID, ClientID: claims.ClientID, IssuedAt: time.Unix(claims.IssuedAt, 0),
@@ -69,7 +94,10 @@ func (s *Server) liveAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 		facts.Subject = claims.Subject
 	}
 	ended, err := s.Store.TokenEnded(ctx, tenant.ID, facts)
-	return claims, !ended, err
+	if err != nil || ended {
+		return accessClaims{}, tokenOver, err
+	}
+	return claims, tokenLive, nil
 }
 
 // ofUser says whether the token acts for a user; one without a grant acts for

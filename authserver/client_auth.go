@@ -104,9 +104,8 @@ func presented(r *endpoint.Request, form oauth.Form) (credentials, error) {
 // client registered and no other. An unknown client, a disabled one, a wrong
 // method and a wrong secret are refused alike.
 func (s *Server) authenticate(r *endpoint.Request, form oauth.Form) (*call, error) {
-	address := endpoint.Address(r.Request)
-	if wait := s.limits.failures.wait(address); wait > 0 {
-		return nil, oauth.Refuse("address-limited", oauth.TemporarilyUnavailable, "Too many failed attempts came from this address. Slow down.").WithStatus(429).After(wait)
+	if err := s.mayLogIn(r); err != nil {
+		return nil, err
 	}
 	shown, err := presented(r, form)
 	if err != nil {
@@ -126,7 +125,7 @@ func (s *Server) authenticate(r *endpoint.Request, form oauth.Form) (*call, erro
 		right = true
 	}
 	if !found || client.Disabled() || client.TokenEndpointAuthMethod != shown.method || !right {
-		s.limits.failures.count(address, r.Tenant.Settings.RateLimits.FailuresPerAddress)
+		s.loginFailed(r)
 		return nil, oauth.Refuse("client-authentication-failed", oauth.InvalidClient, "The client is unknown, or did not authenticate by its registered method with its current secret.")
 	}
 	return &call{Request: r, Client: client, Form: form}, nil

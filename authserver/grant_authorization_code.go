@@ -64,7 +64,7 @@ func (s *Server) grantOfCode(c *call) (gatehouse.Grant, parsedCode, error) {
 	}
 	code, genuine := s.grantKeys(c.tenant()).parseCode(c.Form.Get("code"))
 	if !genuine {
-		return gatehouse.Grant{}, none, codeInvalid()
+		return gatehouse.Grant{}, none, orRefuse(s.guessFailed(c.Request), codeInvalid())
 	}
 	grant, found, err := s.Store.Grant(c.Context(), c.tenant(), code.grant)
 	if err != nil {
@@ -129,7 +129,7 @@ func codeInvalid() error {
 	return oauth.Refuse("code-invalid", oauth.InvalidGrant, "The code is not one that this server issued to this client, or no longer valid.")
 }
 
-// orRefuse returns the fault if there is one, else the refusal.
+// orRefuse returns the fault, or the other refusal, if there is one, else the refusal.
 func orRefuse(fault, refusal error) error {
 	if fault != nil {
 		return fault

@@ -71,7 +71,7 @@ func (s *Server) grantOfRefresh(c *call, keys grantKeys) (refreshToken, gatehous
 	}
 	token, genuine := keys.parseRefresh(c.Form.Get("refresh_token"))
 	if !genuine {
-		return refreshToken{}, gatehouse.Grant{}, refreshInvalid()
+		return refreshToken{}, gatehouse.Grant{}, orRefuse(s.guessFailed(c.Request), refreshInvalid())
 	}
 	grant, found, err := s.Store.Grant(c.Context(), c.tenant(), token.grant)
 	if err != nil {

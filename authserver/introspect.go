@@ -45,38 +45,44 @@ func (s *Server) serveIntrospect(w http.ResponseWriter, r *endpoint.Request) err
 	if c.Client.Public() { // RFC 7662 §2.1: some form of authorization is required
 		return oauth.Refuse("introspection-public-client", oauth.InvalidClient, "Introspection is for clients that authenticate.")
 	}
-	if wait := s.limits.introspection.take(string(c.tenant())+" "+c.Client.ID, c.Tenant.Settings.RateLimits.IntrospectionPerClient); wait > 0 {
-		return oauth.Refuse("client-limited", oauth.TemporarilyUnavailable, "The client introspects more often than its limit allows. Slow down.").WithStatus(http.StatusTooManyRequests).After(wait)
+	if err := s.mayIntrospect(c); err != nil {
+		return err
 	}
 	text := form.Get("token")
 	if text == "" {
 		return oauth.Refuse("token-missing", oauth.InvalidRequest, "The token parameter is missing.")
 	}
-	answer, err := s.introspect(c, text)
+	answer, genuine, err := s.introspect(c, text)
 	if err != nil {
 		return err
+	}
+	if !genuine {
+		if err := s.guessFailed(r); err != nil {
+			return err
+		}
 	}
 	oauth.WriteJSON(w, http.StatusOK, answer)
 	return nil
 }
 
-func (s *Server) introspect(c *call, text string) (introspection, error) {
+// introspect says what is known of a token, and whether we ever issued it.
+func (s *Server) introspect(c *call, text string) (answer introspection, genuine bool, err error) {
 	if strings.HasPrefix(text, refreshPrefix) {
 		return s.introspectRefresh(c, text)
 	}
-	claims, live, err := s.liveAccess(c.Context(), c.Tenant, text)
-	if err != nil || !live || !mayAsk(c.Client, claims) {
-		return introspection{}, err
+	claims, state, err := s.liveAccess(c.Context(), c.Tenant, text)
+	if err != nil || state != tokenLive || !mayAsk(c.Client, claims) {
+		return introspection{}, state != tokenUnknown, err
 	}
 	username, active, err := s.ownerActive(c, claims)
 	if err != nil || !active {
-		return introspection{}, err
+		return introspection{}, true, err
 	}
 	return introspection{
 		Active: true, Issuer: claims.Issuer, Subject: claims.Subject, Audience: claims.Audience, ClientID: claims.ClientID,
 		Username: username, Scope: claims.Scope, TokenType: "Bearer", Expiry: claims.Expiry, IssuedAt: claims.IssuedAt,
 		ID: claims.ID, AuthTime: claims.AuthTime, ACR: claims.ACR, Handle: claims.Handle,
-	}, nil
+	}, true, nil
 }
 
 func mayAsk(asking gatehouse.Client, claims accessClaims) bool {
@@ -96,19 +102,19 @@ func (s *Server) ownerActive(c *call, claims accessClaims) (username string, act
 	return user.Username, found && !user.Disabled(), err
 }
 
-func (s *Server) introspectRefresh(c *call, text string) (introspection, error) {
+func (s *Server) introspectRefresh(c *call, text string) (answer introspection, genuine bool, err error) {
 	token, genuine := s.grantKeys(c.tenant()).parseRefresh(text)
 	if !genuine {
-		return introspection{}, nil
+		return introspection{}, false, nil
 	}
 	grant, found, err := s.Store.Grant(c.Context(), c.tenant(), token.grant)
 	if err != nil || !found || grant.ClientID != c.Client.ID || !secret.Equal(grant.Refresh.Hash, token.hash()) {
-		return introspection{}, err
+		return introspection{}, true, err
 	}
 	may, err := s.mayIssue(c.Context(), c.tenant(), c.Client, &grant)
 	idleEnd := grant.LastUsedAt.Add(c.Tenant.Settings.RefreshIdleLifetime.Std())
 	if err != nil || !may || !s.Store.Now().Before(idleEnd) {
-		return introspection{}, err
+		return introspection{}, true, err
 	}
 	expiry := grant.ExpiresAt
 	if idleEnd.Before(expiry) {
@@ -117,5 +123,5 @@ func (s *Server) introspectRefresh(c *call, text string) (introspection, error) 
 	return introspection{
 		Active: true, Issuer: c.Tenant.Issuer, Subject: grant.Subject, ClientID: grant.ClientID,
 		Scope: current(grant, c.Client).String(), Expiry: expiry.Unix(), IssuedAt: grant.CreatedAt.Unix(), Handle: grant.Handle,
-	}, nil
+	}, true, nil
 }

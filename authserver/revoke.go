@@ -58,8 +58,8 @@ func (s *Server) revokeRefresh(c *call, text string) error {
 }
 
 func (s *Server) revokeAccess(c *call, text string) error {
-	claims, valid, err := s.openAccess(c.Context(), c.Tenant, text)
-	if err != nil || !valid || claims.ClientID != c.Client.ID {
+	claims, state, err := s.openAccess(c.Context(), c.Tenant, text)
+	if err != nil || state != tokenLive || claims.ClientID != c.Client.ID {
 		return err
 	}
 	return s.Store.RevokeToken(c.Context(), c.tenant(), claims.ID, time.Unix(claims.Expiry, 0), c.Client.ID, c.Circumstance())

@@ -38,8 +38,8 @@ func (s *Server) serveToken(w http.ResponseWriter, r *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	if wait := s.limits.token.take(string(c.tenant())+" "+c.Client.ID, c.Tenant.Settings.RateLimits.TokenPerClient); wait > 0 {
-		return oauth.Refuse("client-limited", oauth.TemporarilyUnavailable, "The client sends more token requests than its limit allows. Slow down.").WithStatus(http.StatusTooManyRequests).After(wait)
+	if err := s.mayRequestToken(c); err != nil {
+		return err
 	}
 	run, err := chooseGrant(c)
 	if err != nil {

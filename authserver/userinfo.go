@@ -86,11 +86,16 @@ func (s *Server) serveUserinfo(w http.ResponseWriter, r *endpoint.Request) error
 	if err != nil {
 		return err
 	}
-	claims, live, err := s.liveAccess(r.Context(), r.Tenant, raw)
+	claims, state, err := s.liveAccess(r.Context(), r.Tenant, raw)
 	if err != nil {
 		return err
 	}
-	if !live || !claims.ofUser() {
+	if state == tokenUnknown {
+		if err := s.guessFailed(r); err != nil {
+			return err
+		}
+	}
+	if state != tokenLive || !claims.ofUser() {
 		return oauth.Refuse("bearer-token-invalid", oauth.InvalidToken, "The access token is not valid here: it was not issued by this server for a user, has expired or was revoked.")
 	}
 	scope, err := oauth.ParseScope(claims.Scope)

@@ -89,12 +89,15 @@ func (i *Issuer) Server() *server.Server { return i.server }
 // Log returns everything that the server has logged.
 func (i *Issuer) Log() string { return i.log.String() }
 
-// RoundTrip hands a request straight to the server.
+// RoundTrip hands a request straight to the server. It comes from the
+// request's RemoteAddr if a test has set one.
 func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	incoming := r.Clone(r.Context())
 	incoming.RequestURI = r.URL.RequestURI()
 	incoming.Host = r.URL.Host
-	incoming.RemoteAddr = "192.0.2.7:4711" // RFC 5737 §3
+	if incoming.RemoteAddr == "" {
+		incoming.RemoteAddr = "192.0.2.7:4711" // RFC 5737 §3
+	}
 	if incoming.Body == nil {
 		incoming.Body = http.NoBody
 	}

@@ -57,6 +57,10 @@ type Settings struct {
 	Throttle   Throttle   `yaml:"throttle" json:"throttle,omitzero"`
 	RateLimits RateLimits `yaml:"rate_limits" json:"rate_limits,omitzero"`
 
+	// KeyRotation is how long a key signs, or seals, before its successor
+	// does.
+	KeyRotation config.Duration `yaml:"key_rotation" json:"key_rotation,omitzero"`
+
 	// EventRetention is how long events are kept.
 	EventRetention config.Duration `yaml:"event_retention" json:"event_retention,omitzero"`
 	// DefaultResource is the audience of tokens when neither the request,
@@ -118,6 +122,7 @@ func (s Settings) WithDefaults() Settings {
 	if s.Throttle.FreeAttempts == 0 {
 		s.Throttle.FreeAttempts = 5
 	}
+	fill(&s.KeyRotation, 90*day)
 	fill(&s.EventRetention, 180*day)
 	if s.RateLimits.TokenPerClient == 0 {
 		s.RateLimits.TokenPerClient = 1000

@@ -111,6 +111,8 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		{"throttle: {free_attempts: -1}", "must be 1"},
 		{"rate_limits: {token_per_client: 1000001}", "at most"},
 		{"event_retention: 1h", "1d to"},
+		{"key_rotation: 1h", "1d to"},
+		{"key_rotation: 800d", "1d to"},
 		{"interaction_lifetime: 1s", "1m to"},
 		{"name: \"a\\u202eb\"", "U+202E"},
 	}

@@ -23,6 +23,8 @@ const (
 	MaxThrottleDelay       = 24 * time.Hour
 	MaxThrottleWindow      = 7 * 24 * time.Hour
 	MaxFreeAttempts        = 100
+	MinKeyRotation         = 24 * time.Hour
+	MaxKeyRotation         = 2 * 365 * 24 * time.Hour
 	MinEventRetention      = 24 * time.Hour
 	MaxEventRetention      = 10 * 365 * 24 * time.Hour
 	MaxRateLimit           = 1e6
@@ -89,6 +91,7 @@ func checkLifetimes(wrong *problems, s gatehouse.Settings) {
 	between("session_idle_lifetime", s.SessionIdleLifetime.Std(), time.Second, MaxSessionLifetime)
 	between("session_absolute_lifetime", s.SessionAbsoluteLifetime.Std(), time.Second, MaxSessionLifetime)
 	between("interaction_lifetime", s.InteractionLifetime.Std(), MinInteractionLifetime, MaxInteractionLifetime)
+	between("key_rotation", s.KeyRotation.Std(), MinKeyRotation, MaxKeyRotation)
 	between("event_retention", s.EventRetention.Std(), MinEventRetention, MaxEventRetention)
 	inOrder(wrong, "refresh_idle_lifetime", s.RefreshIdleLifetime, "refresh_absolute_lifetime", s.RefreshAbsoluteLifetime)
 	inOrder(wrong, "session_idle_lifetime", s.SessionIdleLifetime, "session_absolute_lifetime", s.SessionAbsoluteLifetime)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gatehouse/gatehousetest"
+	"gatehouse/internal/spec"
 	"gatehouse/oauth"
 )
 
@@ -307,5 +308,48 @@ func TestEveryTranscriptHasItsStory(t *testing.T) {
 	}
 	for name := range told {
 		t.Errorf("testdata/%s.txt is missing; go test ./authserver -update writes it", name)
+	}
+}
+
+// registeredErrors are the error codes that the IANA OAuth Extensions Error
+// Registry and the specifications know for each endpoint.
+var registeredErrors = map[string]string{
+	"/authorize": `invalid_request unauthorized_client access_denied unsupported_response_type invalid_scope server_error temporarily_unavailable
+		interaction_required login_required account_selection_required consent_required request_not_supported request_uri_not_supported
+		registration_not_supported invalid_target`,
+	"/consent":    "access_denied",
+	"/token":      "invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope invalid_target server_error temporarily_unavailable",
+	"/revoke":     "invalid_request invalid_client unsupported_token_type server_error temporarily_unavailable",
+	"/introspect": "invalid_request invalid_client invalid_token server_error temporarily_unavailable",
+	"/userinfo":   "invalid_request invalid_token insufficient_scope server_error temporarily_unavailable",
+}
+
+func TestErrorsAreRegisteredAndPrintable(t *testing.T) {
+	spec.Covers(t, "RFC6749-7.2-1", "RFC6749-5.2-5", "OIDF-28")
+	files := must(filepath.Glob("testdata/*/*.txt"))
+	request := regexp.MustCompile(`(?m)^> [A-Z]+ (/[^\s]*)\n`)
+	sent := regexp.MustCompile(`(?m)^<\s+(?:"error": "|[?&]error=|<input> error=)([a-z_]+)"?,?$`)
+	described := regexp.MustCompile(`(?m)^<\s+(?:"error_description": "|&error_description=|<input> error_description=)(.*?)"?$`)
+	seen := map[string]bool{}
+	for _, file := range files {
+		text := string(must(os.ReadFile(file)))
+		starts := append(request.FindAllStringSubmatchIndex(text, -1), []int{len(text)})
+		for i := range len(starts) - 1 {
+			endpoint, exchange := text[starts[i][2]:starts[i][3]], text[starts[i][0]:starts[i+1][0]]
+			for _, found := range sent.FindAllStringSubmatch(exchange, -1) {
+				seen[found[1]] = true
+				if !slices.Contains(strings.Fields(registeredErrors[endpoint]), found[1]) {
+					t.Errorf("%s: %s answers %s, which is not registered for it", file, endpoint, found[1])
+				}
+			}
+			for _, found := range described.FindAllStringSubmatch(exchange, -1) {
+				if strings.ContainsFunc(found[1], func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
+					t.Errorf("%s: the description is %q", file, found[1]) // RFC 6749 §5.2
+				}
+			}
+		}
+	}
+	if len(seen) < 18 {
+		t.Errorf("the transcripts show only %d error codes", len(seen))
 	}
 }

@@ -22,6 +22,7 @@ import (
 func (s *story) record(r *http.Request, body string, answer gatehousetest.Answer) {
 	s.Helper()
 	s.names.learn(r, body, answer)
+	s.keepsTokensToItself(answer)
 	var b strings.Builder
 	writeRequest(&b, r, body)
 	b.WriteString("\n")
@@ -33,6 +34,21 @@ func (s *story) record(r *http.Request, body string, answer gatehousetest.Answer
 		s.text.WriteString(abridged(line))
 	}
 	s.text.WriteString(s.names.newTokens())
+}
+
+// keepsTokensToItself holds every response to RFC 9700 §4.3.2: tokens stand in
+// bodies, never in URLs or cookies.
+func (s *story) keepsTokensToItself(answer gatehousetest.Answer) {
+	s.Helper()
+	for _, name := range []string{"Location", "Set-Cookie", "Content-Location", "Refresh", "Link"} {
+		for _, value := range answer.Header.Values(name) {
+			for token, placeholder := range s.names.of {
+				if strings.Contains(placeholder, "token") && !strings.HasPrefix(placeholder, "{ID token") && strings.Contains(value, token) {
+					s.Errorf("%s has the %s", name, placeholder)
+				}
+			}
+		}
+	}
 }
 
 func writeRequest(b *strings.Builder, r *http.Request, body string) {

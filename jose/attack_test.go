@@ -220,7 +220,7 @@ func TestKeyIDs(t *testing.T) {
 }
 
 func TestCriticalHeaders(t *testing.T) {
-	spec.Covers(t, "JW-06", "RFC7515-4.1.11-1", "RFC8725-3.6-1")
+	spec.Covers(t, "JW-06", "RFC7515-4.1.11-1", "RFC8725-3.6-1", "JE-01")
 	for _, member := range []string{
 		`"crit":["exp"]`, `"crit":["unknown"],"unknown":1`, `"crit":[]`, `"crit":null`, `"crit":["b64"],"b64":false`, `"b64":false`, `"b64":true`,
 		`"Crit":["x"]`, `"zip":"DEF"`, `"enc":"A256GCM"`,

@@ -94,6 +94,7 @@ func TestResourcesThatAreRefused(t *testing.T) {
 }
 
 func TestSettingsThatAreRefused(t *testing.T) {
+	spec.Covers(t, "RFC6819-5.1.5.2-1")
 	d := newDesk(t)
 	rows := []struct{ line, says string }{
 		{"code_lifetime: 11m", "1s to 10m"},

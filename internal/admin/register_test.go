@@ -72,7 +72,7 @@ func TestDefaultsOfRFC7591(t *testing.T) {
 // RU-08, RU-09, RU-10, RU-20, BC-12: what may not be a redirect URI, in any of
 // the lists that hold them.
 func TestRedirectURIsThatAreRefused(t *testing.T) {
-	spec.Covers(t, "RU-08", "RU-09", "RU-20", "RFC6749-3.1.2-1", "RFC8252-7.1-1", "RFC8252-8.3-1", "RFC9700-4.1.3-2", "OIDCRIL-3.1-1")
+	spec.Covers(t, "RU-08", "RU-09", "RU-20", "RFC6749-3.1.2-1", "RFC8252-7.1-1", "RFC8252-8.3-1", "RFC9700-4.1.3-2", "OIDCRIL-3.1-1", "OAUTH21-8.4.2-1", "RFC9700-2.6-3", "RFC9700-4.1.3-1")
 	rows := []struct{ attack, uri, says string }{
 		{"RU-08", "*", "refused.md"},
 		{"RU-08", "https://*", "refused.md#wildcards"},

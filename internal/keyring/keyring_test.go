@@ -258,7 +258,7 @@ func TestReopeningSignsWithTheSameKeys(t *testing.T) {
 }
 
 func TestTwoInstallationsShareNoKey(t *testing.T) {
-	spec.Covers(t, "JW-26")
+	spec.Covers(t, "JW-26", "RFC8725-3.5-1")
 	seen := map[string]bool{}
 	for range 2 {
 		s := newShelf()

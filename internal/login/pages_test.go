@@ -169,7 +169,7 @@ func wantInert(t *testing.T, what string, response *http.Response) {
 }
 
 func TestHostileTextsAreInert(t *testing.T) {
-	spec.Covers(t, "XS-01", "XS-03", "XS-07")
+	spec.Covers(t, "XS-01", "XS-03", "XS-07", "RFC6749-10.14-1")
 	h := newHouse(t)
 	h.tenant.Settings.Name = "House " + hostile
 	h.tenant.Settings.SupportURI = "javascript:alert(1)"

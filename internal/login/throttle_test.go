@@ -96,7 +96,7 @@ func TestSpellingsShareOneCounter(t *testing.T) {
 }
 
 func TestStrangersDoNotLockTheOwnerOut(t *testing.T) {
-	spec.Covers(t, "BF-05")
+	spec.Covers(t, "BF-05", "RFC6819-5.1.4.2-1")
 	h := newHouse(t)
 	owner := h.browser()
 	owner.address = "198.51.100.7:1"

@@ -1,16 +1,16 @@
 package server
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"gatehouse/internal/config"
 	"gatehouse/oauth"
@@ -182,14 +182,23 @@ func (c Config) checkPublicURL() error {
 	switch {
 	case err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http":
 		return errors.New("public_url must be an absolute https URL")
-	case public.Path != "" || public.RawQuery != "" || public.Fragment != "" || public.User != nil || public.Host != strings.ToLower(public.Host):
+	case c.PublicURL != public.Scheme+"://"+public.Host || c.PublicURL != strings.ToLower(c.PublicURL):
 		return errors.New("public_url must be a scheme and a host in lower case, without a trailing slash, path, query, fragment or user")
+	case strings.ContainsFunc(public.Host, func(r rune) bool { return r > unicode.MaxASCII }):
+		return errors.New("public_url must have its host in ASCII, an international name in its xn-- form, as browsers send it")
+	case strings.HasSuffix(public.Host, ":") || public.Port() != "" && !portNumber(public.Port()):
+		return errors.New("public_url must have a port from 1 to 65535, without leading zeros, or none")
 	case public.Scheme == "https" && public.Port() == "443" || public.Scheme == "http" && public.Port() == "80":
 		return errors.New("public_url must leave out the port that its scheme implies, as browsers do")
 	case public.Scheme == "http" && !c.InsecureAllowHTTP && !oauth.LoopbackHost(public.Hostname()):
 		return errors.New("public_url uses http on a host that is not loopback; use https, or set insecure_allow_http and accept that everybody on the way can read passwords and tokens")
 	}
 	return nil
+}
+
+func portNumber(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0 && text[0] != '0'
 }
 
 // roots returns the system's certification authorities and those of CAFile,
@@ -210,19 +219,4 @@ func (c Config) roots() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("ca_file %s has no certificate in PEM", c.CAFile)
 	}
 	return pool, nil
-}
-
-// tlsConfig returns the listener's TLS, or nil when the server speaks http.
-func (c Config) tlsConfig() (*tls.Config, error) {
-	if c.TLS.Certificate == "" {
-		return nil, nil
-	}
-	kept := &certificate{paths: c.TLS}
-	if err := kept.load(); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("tls: %w; check tls.certificate and tls.key", err)
-		}
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: kept.get}, nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func (r *refusals) add(refusal endpoint.Refusal) {
 		Notes: map[string]string{},
 	}
 	if refusal.Error.Cause != nil {
-		kept.Cause = refusal.Error.Cause.Error()
+		kept.Cause = bounded(refusal.Error.Cause.Error())
 	}
 	for _, note := range refusal.Notes {
 		kept.Notes[note.Key] = note.Value.String()
@@ -52,6 +53,11 @@ func (r *refusals) add(refusal endpoint.Refusal) {
 	r.ring[r.next] = kept
 	r.next = (r.next + 1) % keptRefusals
 }
+
+// maxCause bounds what is kept of a cause, in bytes.
+const maxCause = 1024
+
+func bounded(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxCause)], "") }
 
 func (r *refusals) find(id string) (keptRefusal, bool) {
 	r.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -15,38 +14,59 @@ import (
 	"gatehouse/oauth"
 )
 
-// Limits of the listener.
 const (
-	readHeaderTimeout      = 5 * time.Second
-	readTimeout            = 15 * time.Second
-	writeTimeout           = 60 * time.Second
-	idleTimeout            = 2 * time.Minute
-	maxHeaderBytes         = 32 << 10
 	defaultShutdownTimeout = 30 * time.Second
-	sweepEvery             = time.Minute
+	// maxHeaderBytes bounds the request line and headers. A longer head is
+	// answered with 431 (RFC 6585 §5).
+	maxHeaderBytes = 32 << 10
 )
+
+// listenerLimits are the times that a listener grants.
+type listenerLimits struct {
+	readHeader, read, write, idle time.Duration
+	// sweep is how often expired rows are removed.
+	sweep time.Duration
+	// certificateAge is how long a certificate is used before its files are
+	// looked at again.
+	certificateAge time.Duration
+}
+
+func defaultLimits() listenerLimits {
+	return listenerLimits{
+		readHeader: 5 * time.Second, read: 15 * time.Second, write: time.Minute, idle: 2 * time.Minute,
+		sweep: time.Minute, certificateAge: 10 * time.Second,
+	}
+}
 
 // Serve answers on the listener, over TLS if the configuration has a
 // certificate, until ctx ends. It then lets requests finish within the
-// shutdown time-out.
+// shutdown time-out. The listener is closed when it returns.
+//
+// One server at a time serves from a data directory: limits and delays of
+// guessing are counted in the process. A second one is refused.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	tlsConfig, err := s.config.tlsConfig()
+	tlsConfig, err := s.tlsConfig()
 	if err != nil {
+		_ = listener.Close()
 		return err
 	}
 	if tlsConfig != nil {
-		tlsConfig.NextProtos = []string{"h2", "http/1.1"}
 		listener = tls.NewListener(listener, tlsConfig)
 	}
+	socket, err := s.controlSocket(ctx)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
 	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
-		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: s.Handler(), ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read,
+		WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ctx, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { s.sweep(ctx) })
-	background.Go(func() { s.control(ctx) })
+	background.Go(func() { s.serveControl(ctx, socket) })
 	background.Go(func() {
 		<-ctx.Done()
 		s.shutdown(server)
@@ -75,7 +95,7 @@ func (s *Server) shutdown(server *http.Server) {
 
 // sweep removes expired rows now and then.
 func (s *Server) sweep(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
+	ticker := time.NewTicker(s.limits.sweep)
 	defer ticker.Stop()
 	for {
 		select {
@@ -89,37 +109,11 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// control answers the commands of this machine on a socket in the data
-// directory that only its owner can open.
-func (s *Server) control(ctx context.Context) {
-	if s.config.Data == "" {
-		return
-	}
-	path := ControlSocket(s.config.Data)
-	_ = os.Remove(path) // left behind by a server that was killed
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		s.log.Debug("no control socket; explain finds refusals in the log", "error", err)
-		return
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		s.log.Warn("the control socket stays closed", "error", err)
-		_ = listener.Close()
-		return
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /refusals/{id}", s.refusals.serve)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: readHeaderTimeout}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	_ = server.Serve(listener)
-}
-
 func (s *Server) healthRows() []endpoint.Row {
 	get := []string{http.MethodGet}
 	return []endpoint.Row{
-		{Name: "liveness", Path: "/livez", Methods: get, Caller: endpoint.Anyone, Serve: s.serveLive, Errors: endpoint.JSONErrors},
-		{Name: "readiness", Path: "/readyz", Methods: get, Caller: endpoint.Anyone, Serve: s.serveReady, Errors: endpoint.JSONErrors},
+		{Name: "liveness", Path: "/livez", Methods: get, Caller: endpoint.Anyone, Process: true, Serve: s.serveLive, Errors: endpoint.JSONErrors},
+		{Name: "readiness", Path: "/readyz", Methods: get, Caller: endpoint.Anyone, Process: true, Serve: s.serveReady, Errors: endpoint.JSONErrors},
 	}
 }
 
@@ -132,8 +126,12 @@ func (s *Server) serveLive(w http.ResponseWriter, _ *endpoint.Request) error {
 // serveReady answers whether requests can be served: the database answers.
 func (s *Server) serveReady(w http.ResponseWriter, r *endpoint.Request) error {
 	if err := s.store.Ping(r.Context()); err != nil {
-		return oauth.Refuse("not-ready", oauth.TemporarilyUnavailable, "The database does not answer.").After(time.Second).Because(err)
+		return notReady(err)
 	}
 	oauth.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
+}
+
+func notReady(cause error) error {
+	return oauth.Refuse("not-ready", oauth.TemporarilyUnavailable, "The database does not answer.").After(time.Second).Because(cause)
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"gatehouse"
 	"gatehouse/authserver"
@@ -34,6 +35,8 @@ type Server struct {
 	refusals *refusals
 	outbound *egress.Client
 	hasher   *secret.Hasher
+	limits   listenerLimits
+	clock    func() time.Time // for what is not in the database
 }
 
 // Open assembles a server from its configuration: it opens the database,
@@ -43,7 +46,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, log: log, refusals: &refusals{}}
+	s := &Server{config: config, log: log, refusals: &refusals{}, limits: defaultLimits(), clock: time.Now}
 	s.hasher = secret.NewHasher(secret.Params{
 		MemoryKiB: config.PasswordHashing.MemoryMiB << 10, Passes: config.PasswordHashing.Passes, Slots: config.PasswordHashing.Slots,
 	})
@@ -54,8 +57,10 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	if s.outbound, err = egress.NewClient(egress.Config{Allow: config.Egress.Allow, RootCAs: roots}); err != nil {
 		return nil, fmt.Errorf("egress.allow: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(config.DatabasePath()), 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+	for _, directory := range []string{config.Data, filepath.Dir(config.DatabasePath())} {
+		if err := makeDirectory(directory); err != nil {
+			return nil, fmt.Errorf("make the data directory: %w", err)
+		}
 	}
 	if s.store, err = store.Open(ctx, store.Config{Path: config.DatabasePath(), Log: log}); err != nil {
 		return nil, err
@@ -73,6 +78,14 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 		return nil, err
 	}
 	return s, s.assemble(keys)
+}
+
+// makeDirectory makes a directory for its owner alone, unless it is there.
+func makeDirectory(path string) error {
+	if path == "" {
+		return nil
+	}
+	return os.MkdirAll(path, 0o700)
 }
 
 // openKeys reads the key-encryption key, making it together with a new

@@ -2,13 +2,14 @@ package server
 
 import (
 	"context"
-	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
 	"gatehouse"
 	"gatehouse/internal/store"
+	"gatehouse/oauth"
 )
 
 // tenancy knows the default tenant, which lives at the root of the public
@@ -21,7 +22,10 @@ type tenancy struct {
 
 func (t *tenancy) Resolve(ctx context.Context, _, _ string) (gatehouse.Tenant, string, bool, error) {
 	settings, _, err := t.store.Tenant(ctx, gatehouse.DefaultTenant)
-	return gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: t.issuer, Settings: settings.WithDefaults()}, "", true, err
+	if err != nil {
+		return gatehouse.Tenant{}, "", false, notReady(err)
+	}
+	return gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: t.issuer, Settings: settings.WithDefaults()}, "", true, nil
 }
 
 const (
@@ -44,7 +48,7 @@ type origins struct {
 type knownOrigins struct {
 	at    time.Time
 	exact map[string]bool
-	// anyPort are origins of loopback redirect URIs without a port.
+	// anyPort are origins, without their port, of loopback redirect URIs.
 	anyPort map[string]bool
 }
 
@@ -52,7 +56,7 @@ func (o *origins) KnownOrigin(ctx context.Context, tenant gatehouse.TenantID, or
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known := o.known[tenant]
-	if now := o.store.Now(); known.exact == nil || now.Sub(known.at) > originsAge {
+	if now := o.store.Now(); known.exact == nil || now.Sub(known.at) >= originsAge {
 		var err error
 		if known, err = o.read(ctx, tenant); err != nil {
 			return false, err
@@ -63,11 +67,7 @@ func (o *origins) KnownOrigin(ctx context.Context, tenant gatehouse.TenantID, or
 		}
 		o.known[tenant] = known
 	}
-	if known.exact[origin] {
-		return true, nil
-	}
-	parsed, err := url.Parse(origin)
-	return err == nil && parsed.Port() != "" && known.anyPort[parsed.Scheme+"://"+hostOnly(parsed)], nil
+	return known.has(origin), nil
 }
 
 func (o *origins) read(ctx context.Context, tenant gatehouse.TenantID) (knownOrigins, error) {
@@ -79,7 +79,7 @@ func (o *origins) read(ctx context.Context, tenant gatehouse.TenantID) (knownOri
 		}
 		for _, client := range clients {
 			if !client.Disabled() {
-				known.add(client.RedirectURIs)
+				known.add(client)
 			}
 		}
 		if len(clients) < clientPage {
@@ -89,27 +89,45 @@ func (o *origins) read(ctx context.Context, tenant gatehouse.TenantID) (knownOri
 	}
 }
 
-func (k knownOrigins) add(redirectURIs []string) {
-	for _, text := range redirectURIs {
+func (k knownOrigins) add(client gatehouse.Client) {
+	for _, text := range client.RedirectURIs {
 		uri, err := url.Parse(text)
 		if err != nil || uri.Scheme != "https" && uri.Scheme != "http" {
 			continue
 		}
-		origin := uri.Scheme + "://" + uri.Host
+		origin := originOf(uri)
 		k.exact[origin] = true
-		if uri.Scheme == "http" && uri.Port() == "" {
-			k.anyPort[origin] = true
+		portless := uri.Scheme + "://" + strings.TrimSuffix(uri.Host, ":"+uri.Port())
+		if oauth.MatchRedirectURI([]string{origin}, portless+":1", client.RedirectRules()) { // RFC 8252 §7.3: on any port
+			k.anyPort[portless] = true
 		}
 	}
 }
 
-func hostOnly(uri *url.URL) string {
-	host, _, err := net.SplitHostPort(uri.Host)
-	if err != nil {
-		return uri.Host
+func (k knownOrigins) has(origin string) bool {
+	if k.exact[origin] {
+		return true
 	}
-	if uri.Hostname() != host || host != "" && uri.Host[0] == '[' {
-		return "[" + uri.Hostname() + "]"
+	uri, err := url.Parse(origin)
+	if err != nil || origin != originOf(uri) {
+		return false
 	}
-	return host
+	portless := origin
+	if port := uri.Port(); portNumber(port) {
+		portless = strings.TrimSuffix(origin, ":"+port)
+	}
+	return k.anyPort[portless]
+}
+
+// originOf returns the origin of an http or https URL as browsers write it
+// (RFC 6454 §6.2): without the port that the scheme implies.
+func originOf(uri *url.URL) string {
+	host := uri.Host
+	switch {
+	case uri.Scheme == "https":
+		host = strings.TrimSuffix(host, ":443")
+	case uri.Scheme == "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return uri.Scheme + "://" + host
 }

@@ -26,7 +26,7 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *endpoint.Request) error {
 	}
 	c, err := s.authenticate(r, form)
 	if err != nil {
-		return err
+		return stillThere(err)
 	}
 	text := form.Get("token")
 	if text == "" {
@@ -38,10 +38,24 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *endpoint.Request) error {
 		err = s.revokeAccess(c, text)
 	}
 	if err != nil {
-		return err
+		return stillThere(err)
 	}
 	oauth.WriteJSON(w, http.StatusOK, struct{}{}) // an empty object: some clients parse the body
 	return nil
+}
+
+// revokeAgainAfter is when a client should repeat a revocation that failed by
+// our fault.
+const revokeAgainAfter = time.Second
+
+// stillThere has a fault of ours answered with 503: "the client must assume
+// the token still exists and may retry after a reasonable delay" (RFC 7009
+// §2.2.1).
+func stillThere(err error) error {
+	if refusal := oauth.AsError(err); refusal.Code == oauth.ServerError {
+		return refusal.WithStatus(http.StatusServiceUnavailable).After(revokeAgainAfter)
+	}
+	return err
 }
 
 func (s *Server) revokeRefresh(c *call, text string) error {

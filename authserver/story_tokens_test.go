@@ -60,6 +60,20 @@ func TestStoriesOfRevocation(t *testing.T) {
 		s.wants(s.post("/token", "spa", "grant_type", "refresh_token", "refresh_token", own), http.StatusBadRequest, "invalid_grant")
 	})
 
+	tell(t, "rfc7009/unavailable", `A revocation that could not be stored is 503, so that the client knows that the token lives and tries again.
+		RFC 7009 §2.2.1.`, func(s *story) {
+		spec.Covers(s.T, "RFC7009-2.2.1-2", "IN-05")
+		tokens := s.tokens()
+		if err := s.Issuer.Server().Store().Close(); err != nil {
+			s.Fatal(err)
+		}
+		s.wants(s.post("/revoke", "web", "token", tokens.Member("refresh_token")), http.StatusServiceUnavailable, "server_error")
+		s.wants(s.post("/revoke", "web", "token", tokens.Member("access_token")), http.StatusServiceUnavailable, "server_error")
+		s.note("What needs no storing is answered as ever.")
+		s.wants(s.post("/revoke", "web", "token", "nonsense"), http.StatusOK, "")
+		s.wants(s.post("/revoke", "web"), http.StatusBadRequest, "invalid_request")
+	})
+
 	tell(t, "rfc7009/refusals", `The client authenticates as at the token endpoint, and says which token it means. RFC 7009 §2.1 and §2.2.1.`, func(s *story) {
 		spec.Covers(s.T, "RFC7009-2.2.1-1")
 		s.wants(s.post("/revoke", "web"), http.StatusBadRequest, "invalid_request")

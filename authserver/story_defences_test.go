@@ -4,11 +4,16 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"go/types"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -438,3 +443,51 @@ func TestUnknownClaimsAreIgnored(t *testing.T) {
 		t.Error("another issuer's key vouches for ours")
 	}
 }
+
+// Secrets, and what is derived from them, are compared by crypto/subtle or
+// crypto/hmac wherever a caller could measure the time.
+func TestSecretsAreComparedInConstantTime(t *testing.T) {
+	spec.Covers(t, "OIDCC-16.6-1")
+	secretive := regexp.MustCompile(`(?i)(secret|hash|digest|tag|mac|csrf|password|verifier|challenge)(\(\))?$`)
+	constantTime := 0
+	for _, room := range []string{".", "../oauth", "../internal/interaction", "../internal/login", "../internal/seal", "../internal/secret"} {
+		for _, file := range must(filepath.Glob(filepath.Join(room, "*.go"))) {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			files := gotoken.NewFileSet()
+			source := must(parser.ParseFile(files, file, nil, 0))
+			ast.Inspect(source, func(node ast.Node) bool {
+				switch node := node.(type) {
+				case *ast.CallExpr:
+					switch types.ExprString(node.Fun) {
+					case "bytes.Equal", "bytes.Compare", "strings.Compare", "strings.EqualFold", "slices.Equal":
+						for _, argument := range node.Args {
+							if secretive.MatchString(types.ExprString(argument)) {
+								t.Errorf("%s: %s", files.Position(node.Pos()), types.ExprString(node))
+							}
+						}
+					case "subtle.ConstantTimeCompare", "hmac.Equal", "secret.Equal":
+						constantTime++
+					}
+				case *ast.BinaryExpr:
+					if node.Op != gotoken.EQL && node.Op != gotoken.NEQ {
+						return true
+					}
+					left, right := types.ExprString(node.X), types.ExprString(node.Y)
+					if !constantSide.MatchString(left) && !constantSide.MatchString(right) && (secretive.MatchString(left) || secretive.MatchString(right)) {
+						t.Errorf("%s: %s", files.Position(node.Pos()), types.ExprString(node))
+					}
+				}
+				return true
+			})
+		}
+	}
+	if constantTime < 5 {
+		t.Errorf("only %d comparisons were found", constantTime)
+	}
+}
+
+// constantSide is an operand that nobody keeps secret: a literal, nil, or a
+// constant of the specifications.
+var constantSide = regexp.MustCompile(`^(nil|""|"[^"]*"|-?\d+|true|false|oauth\.[A-Z]\w+|gatehouse\.[A-Z]\w+)$`)

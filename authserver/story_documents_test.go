@@ -2,6 +2,7 @@ package authserver_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"gatehouse/gatehousetest"
@@ -10,9 +11,12 @@ import (
 
 func TestStoriesOfDocuments(t *testing.T) {
 	tell(t, "rfc8414/metadata", `The server's metadata, derived from its endpoints. RFC 8414 §2 and §3.`, func(s *story) {
-		spec.Covers(s.T, "RFC8414-2-1", "RFC8414-2-2", "RFC8414-2-3", "RFC8414-2-4", "RFC8414-2-5", "RFC8414-3-1", "RFC8414-3.1-1", "RFC8414-3.2-1", "RFC8414-3.3-1",
+		spec.Covers(s.T, "RFC6749-3.1-2", "RFC8414-2-1", "RFC8414-2-2", "RFC8414-2-3", "RFC8414-2-4", "RFC8414-2-5", "RFC8414-3-1", "RFC8414-3.1-1", "RFC8414-3.2-1", "RFC8414-3.3-1",
 			"RFC9207-3-1", "RFC9700-2.1.1-5", "RFC9700-2.6-1", "OIDF-36", "OIDCRIL-2.1-1")
-		s.wants(s.send(http.MethodGet, "/.well-known/oauth-authorization-server", ""), http.StatusOK, "")
+		metadata := s.wants(s.send(http.MethodGet, "/.well-known/oauth-authorization-server", ""), http.StatusOK, "")
+		if endpoint := metadata.Member("authorization_endpoint"); endpoint != s.URL+"/authorize" || strings.ContainsAny(endpoint, "?#") {
+			s.Errorf("the authorization endpoint is %q", endpoint)
+		}
 		s.note("What does not exist is 404: an issuer path that is none of ours, another document.")
 		s.wants(s.send(http.MethodGet, "/.well-known/oauth-authorization-server/elsewhere", ""), http.StatusNotFound, "")
 		s.wants(s.send(http.MethodGet, "/.well-known/openid-federation", ""), http.StatusNotFound, "")
@@ -212,9 +216,19 @@ func TestStoriesOfNativeApplications(t *testing.T) {
 		code := s.code(native("http://127.0.0.1:49152/cb")...)
 		s.wants(s.post("/token", "native", "grant_type", "authorization_code", "code", code, "redirect_uri", "http://127.0.0.1:49152/cb", "code_verifier", verifier), http.StatusOK, "")
 		s.note("Anyone could pose as this client, and so the user is asked each time.")
+		spec.Covers(s.T, "RFC6819-5.2.4.1-1", "CF-06")
 		page := s.ask(append(native("http://127.0.0.1:49152/cb"), "prompt", "none")...)
 		if page.Location == nil || page.Location.Query().Get("error") != "consent_required" {
 			s.Errorf("answered %d, to %v", page.StatusCode, page.Location)
+		}
+		s.note("A public client with an https address is remembered, but not for more than was allowed.")
+		spa := []string{"client_id", "spa", "redirect_uri", "https://spa.example/cb", "prompt", "none"}
+		s.code("client_id", "spa", "redirect_uri", "https://spa.example/cb", "scope", "openid")
+		for scope, want := range map[string]string{"openid": "", "openid photos:read": "consent_required"} {
+			answer, err := s.Once(http.MethodGet, request(append(spa, "scope", scope)...), nil).Location()
+			if err != nil || answer.Query().Get("error") != want {
+				s.Errorf("%s: sent to %v", scope, answer)
+			}
 		}
 	})
 
@@ -226,6 +240,27 @@ func TestStoriesOfNativeApplications(t *testing.T) {
 		s.ask(append(native("com.example.app:/cb"), "code_challenge", "", "code_challenge_method", "")...)
 		code := s.code(native("com.example.app:/cb")...)
 		s.wants(s.post("/token", "native", "grant_type", "authorization_code", "code", code, "redirect_uri", "com.example.app:/cb", "code_verifier", verifier), http.StatusOK, "")
+	})
+}
+
+func TestStoriesOfNativeClientsOfTheWeb(t *testing.T) {
+	tellIn(t, "rfc8252/https-and-secrets", `A native application that claims an https address is a client like any other. It is public: a secret that was
+		shipped with it is none, and sending one is refused. RFC 8252 §7.2 and §8.5.`, gatehousetest.Options{Tenant: tenantWith(`
+  - client_id: claimed
+    application_type: native
+    token_endpoint_auth_method: none
+    redirect_uris: [https://claimed.example/cb]
+    grant_types: [authorization_code, refresh_token]
+    scope: openid photos:read
+`)}, func(s *story) {
+		spec.Covers(s.T, "RFC8252-7.2-1", "RFC8252-8.5-1")
+		code := s.code("client_id", "claimed", "redirect_uri", "https://claimed.example/cb")
+		form := []string{"grant_type", "authorization_code", "code", code, "redirect_uri", "https://claimed.example/cb", "code_verifier", verifier, "client_id", "claimed"}
+		s.wants(s.post("/token", "", append(form, "client_secret", "shipped-with-the-application")...), http.StatusUnauthorized, "invalid_client")
+		s.wants(s.send(http.MethodPost, "/token", encoded(form...), "Content-Type", formType, "Authorization", basic("claimed", "shipped-with-the-application")),
+			http.StatusUnauthorized, "invalid_client")
+		s.note("Without a secret the code works.")
+		s.wants(s.post("/token", "", form...), http.StatusOK, "")
 	})
 }
 

@@ -46,12 +46,35 @@ func (s *Server) checkAuthorization(r *endpoint.Request, form oauth.Form) (inter
 	a.in.State = form.Get("state")
 	a.in.Nonce = form.Get("nonce")
 	a.in.LoginHint = form.Get("login_hint")
+	a.in.UILocales = uiLocales(form.Get("ui_locales"))
 	for _, line := range authorizationChecks {
 		if err := line.check(s, a); err != nil {
 			return interaction.Interaction{}, err
 		}
 	}
 	return a.in, nil
+}
+
+const (
+	// maxUILocales is how many languages of ui_locales are looked at.
+	maxUILocales = 8
+	// maxLocaleLength is as long as a language tag gets, RFC 5646 §4.4.1.
+	maxLocaleLength = 35
+)
+
+// uiLocales reads ui_locales. What is no language tag is left out: no error
+// comes of it (OpenID Connect Core §3.1.2.1).
+func uiLocales(text string) []string {
+	var locales []string
+	for locale := range strings.FieldsSeq(text) {
+		if len(locales) == maxUILocales {
+			break
+		}
+		if len(locale) <= maxLocaleLength && strings.Trim(strings.ToLower(locale), "abcdefghijklmnopqrstuvwxyz0123456789-") == "" {
+			locales = append(locales, locale)
+		}
+	}
+	return locales
 }
 
 func (s *Server) checkClient(a *authorization) error {

@@ -88,6 +88,7 @@ func (s *Server) metadata(r *endpoint.Request, known []gatehouse.Resource) oauth
 		ClaimTypesSupported:                        []string{"normal"},
 		ClaimsSupported:                            claimsSupported,
 		PromptValuesSupported:                      promptValues,
+		UILocalesSupported:                         s.Pages.Languages(),
 		AuthorizationResponseIssParameterSupported: true, // RFC 9207 §3
 	}
 	for _, row := range s.Rows() {

@@ -25,6 +25,8 @@ type Pages interface {
 	LoggedOut(w http.ResponseWriter, r *endpoint.Request)
 	// Finished tells that this authorization has been answered before.
 	Finished(w http.ResponseWriter, r *endpoint.Request)
+	// Languages are the BCP 47 tags of the languages of the pages.
+	Languages() []string
 }
 
 // store is all that the endpoints ask of storage. Each part is declared above

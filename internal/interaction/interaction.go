@@ -26,6 +26,7 @@ const (
 	StageLogin   Stage = "login"   // → /login
 	StageConsent Stage = "consent" // → /consent
 	StageResume  Stage = "resume"  // /login → /authorize
+	StageAccount Stage = "account" // /account → /login: a sign-in for no client
 )
 
 // MaxSealedLength bounds the parameter "i", in bytes, so that URLs and forms
@@ -55,6 +56,9 @@ type Interaction struct {
 	Prompt          []string
 	MaxAge          *int // seconds
 	LoginHint       string
+	// UILocales are the languages in which the client would have its pages,
+	// the best first: BCP 47 tags.
+	UILocales []string
 	// HintSubject is whose session the client expects (id_token_hint).
 	HintSubject string
 
@@ -81,6 +85,7 @@ type wire struct {
 	Prompt          []string `json:"p,omitempty"`
 	MaxAge          *int     `json:"ma,omitempty"`
 	LoginHint       string   `json:"lh,omitempty"`
+	UILocales       []string `json:"ul,omitempty"`
 	HintSubject     string   `json:"hs,omitempty"`
 	Session         string   `json:"se,omitempty"`
 	Subject         string   `json:"su,omitempty"`
@@ -137,7 +142,7 @@ func (b *Box) Seal(r *endpoint.Request, in Interaction) (string, error) {
 		RedirectURI: in.RedirectURI, RedirectURISent: in.RedirectURISent, ResponseMode: in.ResponseMode,
 		State: in.State, Nonce: in.Nonce, CodeChallenge: in.CodeChallenge, Scope: in.Scope.String(),
 		Resources: in.Resources, Prompt: in.Prompt, MaxAge: in.MaxAge, LoginHint: in.LoginHint,
-		HintSubject: in.HintSubject, Session: in.Session, Subject: in.Subject,
+		UILocales: in.UILocales, HintSubject: in.HintSubject, Session: in.Session, Subject: in.Subject,
 	})
 	if err != nil {
 		return "", err
@@ -197,7 +202,7 @@ func (b *Box) open(tenant gatehouse.TenantID, text string, stage Stage) (Interac
 		ClientID: w.ClientID, RedirectURI: w.RedirectURI, RedirectURISent: w.RedirectURISent,
 		ResponseMode: w.ResponseMode, State: w.State, Nonce: w.Nonce, CodeChallenge: w.CodeChallenge,
 		Scope: scope, Resources: w.Resources, Prompt: w.Prompt, MaxAge: w.MaxAge, LoginHint: w.LoginHint,
-		HintSubject: w.HintSubject, Session: w.Session, Subject: w.Subject,
+		UILocales: w.UILocales, HintSubject: w.HintSubject, Session: w.Session, Subject: w.Subject,
 	}, true
 }
 

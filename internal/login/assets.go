@@ -60,13 +60,17 @@ func (a asset) row() endpoint.Row {
 }
 
 func (a asset) serve(w http.ResponseWriter, r *endpoint.Request) error {
-	h := w.Header()
-	h.Set("Content-Type", a.contentType)
-	h.Set("Content-Length", strconv.Itoa(len(a.content)))
+	assetHeaders(w.Header(), a.contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.content)))
+	_, _ = w.Write(a.content)
+	return nil
+}
+
+// assetHeaders sets what every file that pages load carries.
+func assetHeaders(h http.Header, contentType string) {
+	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
-	_, _ = w.Write(a.content)
-	return nil
 }

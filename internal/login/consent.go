@@ -61,23 +61,24 @@ func (e *Endpoints) showConsent(w http.ResponseWriter, r *endpoint.Request) erro
 	}
 	if !found || !isShown(in, someone) {
 		// Another session than the page was made for: decide again.
-		i, err := e.sealAnew(r, in, interaction.StageResume)
+		in.Session, in.Subject = "", ""
+		location, err := e.onward(r, in)
 		if err != nil {
 			return err
 		}
-		resume(w, r, i)
+		seeOther(w, location)
 		return nil
 	}
 	resources, err := e.Store.Resources(r.Context(), r.Tenant.ID)
 	if err != nil {
 		return err
 	}
-	notYou, err := e.sealAnew(r, in, interaction.StageLogin)
+	notYou, err := e.sealForLogin(r, in)
 	if err != nil {
 		return err
 	}
 	view := consentView{
-		frame: e.Pages.frame(r, ""), Client: viewOf(client), User: person(someone.User),
+		frame: e.Pages.frameIn(r, "", in.UILocales), Client: viewOf(client), User: person(someone.User),
 		NotYou: r.Path("/login") + "?i=" + notYou,
 		Action: r.Path("/consent"), Interaction: query.Get("i"),
 		Token: e.box.FormToken(r, e.box.Binding(r), consentForm, in),
@@ -86,13 +87,14 @@ func (e *Endpoints) showConsent(w http.ResponseWriter, r *endpoint.Request) erro
 	view.Groups = scopeGroups(view.T, in, resources)
 	view.Staying = staying(view.T, r.Tenant.Settings, client, in, resources)
 	view.Host, view.Device = destination(in.RedirectURI)
-	e.Pages.show(w, http.StatusOK, "consent", view, policyFor(client, in.RedirectURI))
+	e.Pages.show(w, r, http.StatusOK, "consent", view, policyFor(client, in.RedirectURI))
 	return nil
 }
 
-// sealAnew returns the interaction for another stage, no session chosen.
-func (e *Endpoints) sealAnew(r *endpoint.Request, in interaction.Interaction, stage interaction.Stage) (string, error) {
-	in.Stage, in.Session, in.Subject = stage, "", ""
+// sealForLogin returns the interaction for the sign-in page, no session
+// chosen.
+func (e *Endpoints) sealForLogin(r *endpoint.Request, in interaction.Interaction) (string, error) {
+	in.Stage, in.Session, in.Subject = interaction.StageLogin, "", ""
 	return e.box.Seal(r, in)
 }
 

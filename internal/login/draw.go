@@ -34,7 +34,7 @@ func NewPages(box *interaction.Box) *Pages {
 		mark:      loadAsset("mark.svg", "image/svg+xml"),
 	}
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"fill": fill, "plain": plain}).ParseFS(pageFiles, "pages/frame.html"))
-	for _, name := range []string{"signin", "consent", "signout", "notice", "error", "formpost"} {
+	for _, name := range []string{"signin", "consent", "signout", "notice", "error", "formpost", "account"} {
 		p.templates[name] = template.Must(template.Must(frame.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
 	}
 	return p
@@ -42,30 +42,46 @@ func NewPages(box *interaction.Box) *Pages {
 
 // frame is what every page shows.
 type frame struct {
-	T           *texts
-	TenantName  string
-	Style, Mark string
+	T          *texts
+	TenantName string
+	// Look is the style sheet of the tenant's colour, "" without one.
+	Style, Look, Mark string
+	// Logo is the tenant's, our mark without one.
+	Logo string
 	// MainID is the id of the main element, for tests and automation.
 	MainID string
 	// Width is a class of the main element.
 	Width string
 }
 
+// frame prepares a page in the language that the request asks for: by
+// ui_locales, which the interaction carries on, else by the browser's own.
 func (p *Pages) frame(r *endpoint.Request, mainID string) frame {
-	return frame{
-		T:          pickLanguage(p.languages, r.Header.Get("Accept-Language")),
-		TenantName: displayed(r.Tenant.Settings.Name),
-		Style:      r.Path(p.style.path), Mark: r.Path(p.mark.path),
+	return p.frameIn(r, mainID, strings.Fields(r.URL.Query().Get("ui_locales")))
+}
+
+func (p *Pages) frameIn(r *endpoint.Request, mainID string, uiLocales []string) frame {
+	settings := r.Tenant.Settings
+	f := frame{
+		T:          pickLanguage(p.languages, uiLocales, r.Header.Get("Accept-Language")),
+		TenantName: displayed(settings.Name),
+		Style:      r.Path(p.style.path), Look: lookOf(r), Mark: r.Path(p.mark.path),
+		Logo:   linked(settings.LogoURI),
 		MainID: mainID,
 	}
+	if f.Logo == "" {
+		f.Logo = f.Mark
+	}
+	return f
 }
 
 // show answers with a page. A template that fails is a defect of the program.
-func (p *Pages) show(w http.ResponseWriter, status int, name string, view any, may policy) {
+func (p *Pages) show(w http.ResponseWriter, r *endpoint.Request, status int, name string, view any, may policy) {
 	var body bytes.Buffer
 	if err := p.templates[name].ExecuteTemplate(&body, "frame", view); err != nil {
 		panic(fmt.Errorf("page %s: %w", name, err))
 	}
+	may.load(r.Tenant.Settings.LogoURI)
 	may.headers(w.Header())
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
@@ -80,14 +96,19 @@ type clientView struct {
 
 func viewOf(client gatehouse.Client) clientView {
 	name := displayed(client.DisplayName())
+	return clientView{
+		Name: name, Initial: initialOf(name),
+		LogoURI: linked(client.LogoURI), PolicyURI: linked(client.PolicyURI), TosURI: linked(client.TosURI),
+	}
+}
+
+// initialOf stands for a name that has no picture.
+func initialOf(name string) string {
 	initial, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }))
 	if initial == utf8.RuneError {
 		initial = '·'
 	}
-	return clientView{
-		Name: name, Initial: string(unicode.ToUpper(initial)),
-		LogoURI: linked(client.LogoURI), PolicyURI: linked(client.PolicyURI), TosURI: linked(client.TosURI),
-	}
+	return string(unicode.ToUpper(initial))
 }
 
 // linked returns a URI that pages may link to or load, or "" for any other.

@@ -18,6 +18,7 @@ type store interface {
 	resourceStore
 	accountStore
 	sessionStore
+	ownerStore
 }
 
 // Config is what Endpoints stand on.
@@ -30,6 +31,9 @@ type Config struct {
 	Passwords passwords
 	// Counters keep failed attempts; losing them forgives them.
 	Counters counters
+	// Places names where addresses are; the account page shows the addresses
+	// themselves when nil.
+	Places places
 }
 
 // Endpoints are the rows behind the pages. They are safe for concurrent use.
@@ -56,6 +60,11 @@ func (e *Endpoints) Rows() []endpoint.Row {
 		{Name: "consent", Path: "/consent", Methods: post, Caller: endpoint.Browser, Serve: e.decide, Errors: page},
 		{Name: "logout-confirm", Path: "/logout/confirm", Methods: get, Caller: endpoint.Browser, Serve: e.showSignOut, Errors: page},
 		{Name: "logout-confirm", Path: "/logout/confirm", Methods: post, Caller: endpoint.Browser, Serve: e.signOut, Errors: page},
+		{Name: "account", Path: "/account", Methods: get, Caller: endpoint.Browser, Serve: e.showAccount, Errors: page},
+		{Name: "account-sessions", Path: "/account/sessions", Methods: post, Caller: endpoint.Browser, Serve: e.endSessions, Errors: page},
+		{Name: "account-permissions", Path: "/account/permissions", Methods: post, Caller: endpoint.Browser, Serve: e.withdraw, Errors: page},
+		{Name: "account-password", Path: "/account/password", Methods: post, Caller: endpoint.Browser, Serve: e.changePassword, Errors: e.passwordErrors},
+		lookRow(),
 		e.Pages.style.row(),
 		e.Pages.mark.row(),
 	}
@@ -145,11 +154,22 @@ func person(user gatehouse.User) string {
 	return name + " (" + displayed(user.Username) + ")"
 }
 
-// resume sends the browser back to the authorization endpoint, which decides
-// again what is missing. i is the interaction sealed for StageResume.
-func resume(w http.ResponseWriter, r *endpoint.Request, i string) {
+// onward is where a sign-in leads: back to the authorization endpoint, which
+// decides again what is missing, or to the account page. It names nothing
+// that came from outside.
+func (e *Endpoints) onward(r *endpoint.Request, in interaction.Interaction) (location string, err error) {
+	if in.Stage == interaction.StageAccount {
+		return r.Path("/account"), nil
+	}
+	in.Stage = interaction.StageResume
+	i, err := e.box.Seal(r, in)
+	return r.Path("/authorize") + "?i=" + i, err
+}
+
+// seeOther sends the browser on to a page of ours.
+func seeOther(w http.ResponseWriter, location string) {
 	h := w.Header()
-	h.Set("Location", r.Path("/authorize")+"?i="+i)
+	h.Set("Location", location)
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Cookie")
 	h.Set("Referrer-Policy", "strict-origin-when-cross-origin")

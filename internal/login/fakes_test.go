@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,13 +93,19 @@ func (playedKeys) MACRing(tenant gatehouse.TenantID, purpose string) *seal.Ring 
 }
 
 type playedStore struct {
-	mu        sync.Mutex
-	clients   map[string]gatehouse.Client
-	resources []gatehouse.Resource
-	users     map[string]gatehouse.User // by subject
-	sessions  map[[32]byte]gatehouse.Session
-	ended     []string
-	failures  []string // account keys
+	mu         sync.Mutex
+	clients    map[string]gatehouse.Client
+	resources  []gatehouse.Resource
+	users      map[string]gatehouse.User // by subject
+	sessions   map[[32]byte]gatehouse.Session
+	ended      []string
+	failures   []string // account keys
+	signIns    []gatehouse.Circumstance
+	allowances []gatehouse.Allowance
+	withdrawn  []string // subject and client id
+	told       []gatehouse.Event
+	// overtaken plays a password that was changed a moment ago.
+	overtaken bool
 	rehashed  map[string]string
 	// refuseSessions plays a user who was disabled a moment ago.
 	refuseSessions bool
@@ -181,9 +188,10 @@ func (s *playedStore) Session(_ context.Context, _ gatehouse.TenantID, hash [32]
 	return session, found, s.failed()
 }
 
-func (s *playedStore) CreateSession(_ context.Context, _ gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, _ gatehouse.Circumstance) (bool, error) {
+func (s *playedStore) CreateSession(_ context.Context, _ gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, by gatehouse.Circumstance) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.signIns = append(s.signIns, by)
 	if s.refuseSessions {
 		return false, nil
 	}
@@ -205,6 +213,86 @@ func (s *playedStore) EndSession(_ context.Context, _ gatehouse.TenantID, id str
 		}
 	}
 	return false, s.failed()
+}
+
+func (s *playedStore) UserSessions(_ context.Context, _ gatehouse.TenantID, subject string, _ time.Duration) ([]gatehouse.Session, error) {
+	var sessions []gatehouse.Session
+	for _, session := range s.sessions {
+		if session.Subject == subject {
+			sessions = append(sessions, session)
+		}
+	}
+	slices.SortFunc(sessions, func(a, b gatehouse.Session) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return sessions, s.failed()
+}
+
+func (s *playedStore) endWhere(which func(gatehouse.Session) bool) (count int) {
+	for hash, session := range s.sessions {
+		if which(session) {
+			delete(s.sessions, hash)
+			s.ended = append(s.ended, session.ID)
+			count++
+		}
+	}
+	return count
+}
+
+func (s *playedStore) EndUserSession(_ context.Context, _ gatehouse.TenantID, subject, id string, _ gatehouse.Circumstance) (bool, error) {
+	if err := s.failed(); err != nil {
+		return false, err
+	}
+	return s.endWhere(func(session gatehouse.Session) bool { return session.ID == id && session.Subject == subject }) > 0, nil
+}
+
+func (s *playedStore) EndOtherSessions(_ context.Context, _ gatehouse.TenantID, subject, keep string, _ gatehouse.Circumstance) (int, error) {
+	if err := s.failed(); err != nil {
+		return 0, err
+	}
+	return s.endWhere(func(session gatehouse.Session) bool { return session.ID != keep && session.Subject == subject }), nil
+}
+
+func (s *playedStore) Allowances(_ context.Context, _ gatehouse.TenantID, subject string) ([]gatehouse.Allowance, error) {
+	if subject != "u-alice" {
+		return nil, s.failed()
+	}
+	return s.allowances, s.failed()
+}
+
+func (s *playedStore) WithdrawConsent(_ context.Context, _ gatehouse.TenantID, subject, clientID string, _ gatehouse.Circumstance) (bool, error) {
+	if err := s.failed(); err != nil {
+		return false, err
+	}
+	s.withdrawn = append(s.withdrawn, subject+" "+clientID)
+	before := len(s.allowances)
+	s.allowances = slices.DeleteFunc(s.allowances, func(a gatehouse.Allowance) bool { return a.ClientID == clientID && subject == "u-alice" })
+	return len(s.allowances) < before, nil
+}
+
+func (s *playedStore) SecurityEvents(_ context.Context, _ gatehouse.TenantID, subject string, since time.Time, limit int) ([]gatehouse.Event, error) {
+	var events []gatehouse.Event
+	for _, event := range s.told {
+		if event.Subject == subject && event.At.After(since) && len(events) < limit {
+			events = append(events, event)
+		}
+	}
+	return events, s.failed()
+}
+
+func (s *playedStore) ChangePassword(_ context.Context, _ gatehouse.TenantID, change gatehouse.PasswordChange) (bool, error) {
+	if err := s.failed(); err != nil || s.overtaken {
+		return false, err
+	}
+	user := s.users[change.Subject]
+	if user.PasswordHash != change.OldPHC {
+		return false, nil
+	}
+	user.PasswordHash = change.NewPHC
+	s.users[change.Subject] = user
+	s.endWhere(func(session gatehouse.Session) bool { return session.Subject == change.Subject })
+	session := change.Session
+	session.Subject = change.Subject
+	s.sessions[change.Hash] = session
+	return true, nil
 }
 
 // playedPasswords keeps passwords as "plain:password" and counts the work.
@@ -235,7 +323,7 @@ func (p *playedPasswords) Hash(_ context.Context, password string) (string, erro
 	if p.hashBusy {
 		return "", secret.ErrBusy
 	}
-	return "new:" + password, p.broken
+	return "plain:" + password, p.broken
 }
 
 // playedFlow answers as the authorization server would, and keeps what it was

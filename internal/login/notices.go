@@ -37,7 +37,7 @@ func (p *Pages) Error(w http.ResponseWriter, r *endpoint.Request, e *oauth.Error
 		view.Heading, view.Advice = t.ErrorStopped, t.ErrorDoStart
 	}
 	retryAfter(w, e.RetryAfter)
-	p.show(w, e.Status, "error", view, policy{})
+	p.show(w, r, e.Status, "error", view, policy{})
 }
 
 // waiting returns a sentence with the wait filled in; a wait that nobody knows
@@ -63,13 +63,13 @@ type noticeView struct {
 // Finished tells that the request of this page was answered before.
 func (p *Pages) Finished(w http.ResponseWriter, r *endpoint.Request) {
 	f := p.frame(r, "finished-page")
-	p.show(w, http.StatusOK, "notice", noticeView{f, f.T.FinishedTitle, f.T.Finished}, policy{})
+	p.show(w, r, http.StatusOK, "notice", noticeView{f, f.T.FinishedTitle, f.T.Finished}, policy{})
 }
 
 // LoggedOut tells that the browser is signed out.
 func (p *Pages) LoggedOut(w http.ResponseWriter, r *endpoint.Request) {
 	f := p.frame(r, "logout-done")
-	p.show(w, http.StatusOK, "notice", noticeView{f, f.T.SignedOutTitle, f.T.SignedOut}, policy{})
+	p.show(w, r, http.StatusOK, "notice", noticeView{f, f.T.SignedOutTitle, f.T.SignedOut}, policy{})
 }
 
 type signOutView struct {
@@ -84,7 +84,7 @@ const signOutForm = "logout"
 // Its form goes to /logout/confirm.
 func (p *Pages) LogoutConfirm(w http.ResponseWriter, r *endpoint.Request, username string) {
 	binding := p.box.EnsureBinding(w, r)
-	p.show(w, http.StatusOK, "signout", signOutView{
+	p.show(w, r, http.StatusOK, "signout", signOutView{
 		frame: p.frame(r, "logout-confirm-page"), User: displayed(username), Action: r.Path("/logout/confirm"),
 		Token: p.box.FormToken(r, binding, signOutForm, interaction.Interaction{}),
 	}, policy{})
@@ -107,5 +107,5 @@ func (p *Pages) FormPost(w http.ResponseWriter, r *endpoint.Request, client gate
 	if oauth.CheckRedirectURI(redirectURI, oauth.RedirectRules{AllowLocalhost: true, AllowUndottedScheme: true}) == nil {
 		view.RedirectURI = template.URL(redirectURI) // may have a scheme of its own, never one that a browser would run
 	}
-	p.show(w, http.StatusOK, "formpost", view, may)
+	p.show(w, r, http.StatusOK, "formpost", view, may)
 }

@@ -333,16 +333,6 @@ func TestAssetsAreCachedForEver(t *testing.T) {
 	}
 }
 
-func TestLanguage(t *testing.T) {
-	known := languages()
-	known["de"] = &texts{Language: "de"}
-	for accept, want := range map[string]string{"": "en", "de": "de", "de-AT, en;q=0.8": "de", "fr, en": "en", "fr, DE;q=.5": "de", ",;,": "en"} {
-		if got := pickLanguage(known, accept).Language; got != want {
-			t.Errorf("%q: %s, want %s", accept, got, want)
-		}
-	}
-}
-
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
 		" a \t\n b ": "a b", "a\u202eb\u200b\x00": "ab", "": "", "日本": "日本",

@@ -3,6 +3,7 @@ package login
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"gatehouse"
@@ -56,13 +57,18 @@ func writeSources(b *strings.Builder, sources []string) {
 	}
 }
 
+// load allows a picture.
+func (p *policy) load(uri string) {
+	if source := originSource(uri); strings.Contains(source, "//") && !slices.Contains(p.images, source) {
+		p.images = append(p.images, source)
+	}
+}
+
 // policyFor allows what the pages of a client's request need: its logo, and
 // forms whose answer is a redirect to the redirect URI.
 func policyFor(client gatehouse.Client, redirectURI string) policy {
 	var p policy
-	if source := originSource(client.LogoURI); strings.Contains(source, "//") {
-		p.images = append(p.images, source)
-	}
+	p.load(client.LogoURI)
 	for _, uri := range append([]string{redirectURI}, client.FormActionOrigins...) {
 		if source := originSource(uri); source != "" {
 			p.forms = append(p.forms, source)

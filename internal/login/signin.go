@@ -48,9 +48,10 @@ type passwords interface {
 
 type signInView struct {
 	frame
-	Client                           clientView
-	Action, Interaction, Token, Name string
-	MaxName                          int
+	Client                 clientView
+	Action, Token, Name    string
+	Parameter, Interaction string // the sealed interaction and what it is called
+	MaxName                int
 	// Why is a sentence about {client} that says why to sign in.
 	Why        string
 	ContinueAs *continueView
@@ -77,7 +78,7 @@ func (e *Endpoints) signInErrors(w http.ResponseWriter, r *endpoint.Request, ref
 		return
 	}
 	retryAfter(w, refusal.RetryAfter)
-	e.Pages.show(w, refusal.Status, "signin", again.view, again.may)
+	e.Pages.show(w, r, refusal.Status, "signin", again.view, again.may)
 }
 
 func (e *Endpoints) showSignIn(w http.ResponseWriter, r *endpoint.Request) error {
@@ -85,26 +86,52 @@ func (e *Endpoints) showSignIn(w http.ResponseWriter, r *endpoint.Request) error
 	if err != nil {
 		return err
 	}
-	in, client, err := e.open(r, query, interaction.StageLogin)
+	purpose, err := e.openSignIn(r, query)
+	if err != nil {
+		return e.againForAccount(w, r, query, err)
+	}
+	page, err := e.signInPage(w, r, purpose)
 	if err != nil {
 		return err
 	}
-	page, err := e.signInPage(w, r, in, client, query.Get("i"))
-	if err != nil {
-		return err
-	}
-	e.Pages.show(w, http.StatusOK, "signin", page.view, page.may)
+	e.Pages.show(w, r, http.StatusOK, "signin", page.view, page.may)
 	return nil
 }
 
-// signInPage prepares the sign-in page of an interaction, i being its sealed
-// form.
-func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction, client gatehouse.Client, i string) (*formAgain, error) {
+// signInPurpose is what a sign-in is for: a client's request, or the person's
+// own account page.
+type signInPurpose struct {
+	in     interaction.Interaction
+	client gatehouse.Client // none for the account page
+	// parameter has the interaction in its sealed form.
+	parameter, sealed string
+}
+
+func (p signInPurpose) ownAccount() bool { return p.in.Stage == interaction.StageAccount }
+
+func (e *Endpoints) openSignIn(r *endpoint.Request, form oauth.Form) (p signInPurpose, err error) {
+	if form.Has(accountParameter) {
+		p.parameter, p.sealed = accountParameter, form.Get(accountParameter)
+		p.in, err = e.box.Open(r, p.sealed, interaction.StageAccount)
+		return p, err
+	}
+	p.parameter, p.sealed = "i", form.Get("i")
+	p.in, p.client, err = e.open(r, form, interaction.StageLogin)
+	return p, err
+}
+
+// signInPage prepares the sign-in page.
+func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, p signInPurpose) (*formAgain, error) {
+	in := p.in
 	view := signInView{
-		frame: e.Pages.frame(r, ""), Client: viewOf(client), Action: r.Path("/login"), Interaction: i,
+		frame: e.Pages.frameIn(r, "", in.UILocales), Action: r.Path("/login"), Parameter: p.parameter, Interaction: p.sealed,
 		Token: e.box.FormToken(r, e.box.Binding(r), signInForm, in), MaxName: maxNameLength,
 	}
-	view.Why = view.T.SignInFor
+	if p.ownAccount() {
+		view.Why = view.T.SignInAccount
+	} else {
+		view.Client, view.Why = viewOf(p.client), view.T.SignInFor
+	}
 	if len(in.LoginHint) <= maxNameLength {
 		view.Name = displayed(in.LoginHint)
 	}
@@ -123,7 +150,7 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, in in
 			view.Name = someone.User.Username
 		}
 	}
-	return &formAgain{view, policyFor(client, in.RedirectURI)}, nil
+	return &formAgain{view, policyFor(p.client, in.RedirectURI)}, nil
 }
 
 // suffices says whether the request could be answered with the session.
@@ -146,18 +173,18 @@ func (e *Endpoints) signIn(w http.ResponseWriter, r *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	in, client, err := e.open(r, form, interaction.StageLogin)
+	purpose, err := e.openSignIn(r, form)
 	if err != nil {
+		return e.againForAccount(w, r, form, err)
+	}
+	if err := e.genuine(r, form, signInForm, purpose.in); err != nil {
 		return err
 	}
-	if err := e.genuine(r, form, signInForm, in); err != nil {
-		return err
-	}
-	again := func() (*formAgain, error) { return e.signInPage(w, r, in, client, form.Get("i")) }
+	again := func() (*formAgain, error) { return e.signInPage(w, r, purpose) }
 	if form.Get("action") == "continue" {
-		return e.continueAs(w, r, in, form.Get("session"), again)
+		return e.continueAs(w, r, purpose.in, form.Get("session"), again)
 	}
-	attempt := attempt{name: form.Get("username"), password: form.Get("password"), in: in, began: began, again: again}
+	attempt := attempt{name: form.Get("username"), password: form.Get("password"), in: purpose.in, began: began, again: again}
 	return e.checkPassword(w, r, attempt)
 }
 
@@ -176,12 +203,12 @@ func (e *Endpoints) continueAs(w http.ResponseWriter, r *endpoint.Request, in in
 		return oauth.Refuse("login-session-changed", oauth.LoginRequired,
 			"The session that the page offered is not the browser's session any more.").WithStatus(http.StatusUnprocessableEntity).Because(page)
 	}
-	in.Stage, in.Session = interaction.StageResume, sid
-	i, err := e.box.Seal(r, in)
+	in.Session = sid
+	location, err := e.onward(r, in)
 	if err != nil {
 		return err
 	}
-	resume(w, r, i)
+	seeOther(w, location)
 	return nil
 }
 
@@ -277,15 +304,12 @@ func (e *Endpoints) establish(w http.ResponseWriter, r *endpoint.Request, a atte
 		return false, err
 	}
 	by := r.Circumstance()
-	now := e.box.Now()
-	session := gatehouse.Session{
-		ID: rand.Text(), Subject: user.Subject, AuthTime: a.began, AMR: []string{"pwd"}, // RFC 8176 §2
-		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(tenant.Settings.SessionAbsoluteLifetime.Std()),
-		Address: by.Address, UserAgent: by.UserAgent,
-	}
+	_, known := e.knownDevice(r, user.Subject)
+	by.NewDevice = !known
+	session := e.newSession(r, user.Subject, a.began)
 	in := a.in
-	in.Stage, in.Session = interaction.StageResume, session.ID
-	i, err := e.box.Seal(r, in)
+	in.Session = session.ID
+	location, err := e.onward(r, in)
 	if err != nil {
 		return false, err
 	}
@@ -301,8 +325,19 @@ func (e *Endpoints) establish(w http.ResponseWriter, r *endpoint.Request, a atte
 	}
 	e.box.SetSession(w, r, value)
 	e.rememberDevice(w, r, user.Subject)
-	resume(w, r, i)
+	seeOther(w, location)
 	return true, nil
+}
+
+// newSession is a session of this browser, of a new id, after a password was
+// verified.
+func (e *Endpoints) newSession(r *endpoint.Request, subject string, authTime time.Time) gatehouse.Session {
+	by, now := r.Circumstance(), e.box.Now()
+	return gatehouse.Session{
+		ID: rand.Text(), Subject: subject, AuthTime: authTime, AMR: []string{"pwd"}, // RFC 8176 §2
+		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(r.Tenant.Settings.SessionAbsoluteLifetime.Std()),
+		Address: by.Address, UserAgent: by.UserAgent,
+	}
 }
 
 // rehash keeps the password under the costs of new hashes. When all slots are

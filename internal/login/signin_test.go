@@ -286,7 +286,7 @@ func TestOutdatedHashIsReplaced(t *testing.T) {
 	}
 	h.hashBusy = false
 	wantSignedIn(t, h.browser().signIn("alice", "correct horse"))
-	if h.rehashed["u-alice"] != "new:correct horse" {
+	if h.rehashed["u-alice"] != "plain:correct horse" {
 		t.Errorf("rehashed %v", h.rehashed)
 	}
 }

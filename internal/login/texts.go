@@ -1,6 +1,8 @@
 package login
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,10 +13,13 @@ import (
 type texts struct {
 	// Language is the BCP 47 tag of the lang attribute.
 	Language string
-	// Span says how long something lasts.
-	Span func(time.Duration) string
+	// Span says how long something lasts, Ago how long it is over, Day on
+	// which day it was.
+	Span, Ago func(time.Duration) string
+	Day       func(time.Time) string
 
 	SignInTitle, SignInFor, SignInAgain, SignInOther string
+	SignInAccount                                    string
 	Username, Password, SignIn                       string
 	Continue, ContinueAs, OtherAccount               string
 	WrongPassword, MissingField, TooManyAttempts     string
@@ -39,127 +44,141 @@ type texts struct {
 	ErrorDoStart, ErrorDoWait, ErrorDoOurs           string
 	ErrorID, Support                                 string
 
+	AccountTitle, AccountIntro                       string
+	SessionsTitle, SessionsIntro, SessionsOnlyThis   string
+	ThisBrowser, SessionAddress, SignedInSince, Seen string
+	SeenNow                                          string
+	EndSession, EndSessionOf, EndOthers              string
+
+	AllowedTitle, AllowedIntro, AllowedNone        string
+	AllowedSince, LastUsed, NotInUse, Connection   string
+	ConnectionOffline, ConnectionOnline            string
+	AtHost, OnDevice, Withdraw, WithdrawOf, MayNow string
+
+	EventsTitle, EventsIntro, EventsNone                   string
+	ToldNewDevice, ToldFailedOnce, ToldFailed              string
+	ToldRefreshReplay, ToldCodeReplay, ToldLostState       string
+	ToldRedelivered, ToldPasswordChanged, ToldPasswordSet  string
+	ToldSessionEnded, ToldSessionLimit, UnknownApplication string
+
+	PasswordTitle, PasswordIntro, NoPassword              string
+	CurrentPassword, NewPassword, RepeatPassword          string
+	NewPasswordHint, ChangePassword                       string
+	PasswordMissing, PasswordWrong, PasswordDiffers       string
+	PasswordShort, PasswordLong, PasswordCommon           string
+	PasswordPersonal, PasswordSame, PasswordOvertaken     string
+	NotePasswordChanged, NoteSessionEnded                 string
+	NoteSessionGone, NoteOthersEnded, NoteNoOthers        string
+	NoteWithdrawn, NoteNothingWithdrawn                   string
+	DeviceOn, DeviceUnknown, BrowserUnknown, PlaceUnknown string
+
 	// Scopes has a sentence for each scope that belongs to no resource.
 	Scopes map[string]string
 	// UnknownScope is for a scope that nobody described.
 	UnknownScope string
 }
 
-func english() *texts {
-	return &texts{
-		Language: "en",
-		Span:     englishSpan,
-
-		SignInTitle:     "Sign in",
-		SignInFor:       "to continue to {client}",
-		SignInAgain:     "{client} asks you to sign in again.",
-		SignInOther:     "{client} expects another account than the one that is signed in here.",
-		Username:        "Username or e-mail",
-		Password:        "Password",
-		SignIn:          "Sign in",
-		Continue:        "Continue",
-		ContinueAs:      "Continue as {user}",
-		OtherAccount:    "or use another account",
-		WrongPassword:   "That name and password do not belong together. Check both and try again.",
-		MissingField:    "Enter your name and your password.",
-		TooManyAttempts: "Too many attempts. Wait {wait}, then try again.",
-		Busy:            "The server is busy checking other sign-ins. Wait {wait}, then try again.",
-		SessionChanged:  "Your sign-in in this browser has changed meanwhile. Choose again.",
-
-		ConsentTitle:     "Allow {client} to use your account?",
-		SignedInAs:       "Signed in as {user}",
-		NotYou:           "Not you?",
-		ItMay:            "It will be able to",
-		AtResource:       "In {resource}",
-		NothingElse:      "recognise you when you return, and learn nothing else about you",
-		StayingConnected: "Staying connected",
-		Offline:          "It stays connected while you are away, even after you sign out here, for up to {longest}.",
-		UntilSignOut:     "It stays connected until you sign out here, for up to {longest}.",
-		Idle:             "If it is not used for {idle}, it has to ask you again.",
-		OneTime:          "Its access ends by itself after {life}. Then it has to ask again.",
-		WhereNext:        "Where you go next",
-		BackTo:           "You return to {host}, the address that is registered for it.",
-		ThisDevice:       "You return to an application on this device ({address}). Which one cannot be verified: allow this only if you started it yourself, just now.",
-		Allow:            "Allow",
-		Cancel:           "Cancel",
-
-		Policy: "Privacy policy",
-		Terms:  "Terms of service",
-
-		SignOutTitle:      "Sign out?",
-		SignOutAsk:        "You are signed in as {user}. Signing out ends this in the whole browser.",
-		SignOutAskUnknown: "Signing out ends your session in the whole browser.",
-		SignOutYes:        "Sign out",
-		SignOutElse:       "To stay signed in, close this page.",
-		SignedOutTitle:    "You are signed out",
-		SignedOut:         "You can close this page. On a shared computer, close the browser, too: applications may have sessions of their own.",
-
-		FinishedTitle: "This sign-in is already finished",
-		Finished:      "You have answered here before, and the application has received your answer. Go back to the application; if it still asks you to sign in, start again there.",
-
-		FormPostTitle:  "One moment",
-		FormPost:       "You are being taken back to the application.",
-		FormPostButton: "Continue",
-
-		ErrorStopped: "This cannot continue",
-		ErrorOurs:    "Something went wrong here",
-		ErrorBusy:    "Too busy right now",
-		ErrorTooMany: "Too many attempts",
-		ErrorDoStart: "If starting again from the application does not help, tell the people who run it, with the code below.",
-		ErrorDoWait:  "Wait {wait}, then try again.",
-		ErrorDoOurs:  "It is not your fault. If it happens again, tell the people who run this service, with the code below.",
-		ErrorID:      "Code of this error",
-		Support:      "Get help",
-
-		Scopes: map[string]string{
-			"openid":         "recognise you when you return",
-			"profile":        "see your profile, such as your name, picture, birthdate and language",
-			"email":          "see your e-mail address",
-			"address":        "see your postal address",
-			"phone":          "see your phone number",
-			"offline_access": "stay connected while you are away",
-		},
-		UnknownScope: "use the permission {scope}",
-	}
-}
-
-// englishSpan names a duration in its largest whole unit, rounded up: a wait
-// is never told shorter than it is.
-func englishSpan(d time.Duration) string {
-	const day = 24 * time.Hour
-	unit, name := time.Second, "second"
-	switch {
-	case d >= 2*day:
-		unit, name = day, "day"
-	case d >= 2*time.Hour && d != day, d == time.Hour:
-		unit, name = time.Hour, "hour"
-	case d == day:
-		unit, name = day, "day"
-	case d > 90*time.Second, d == time.Minute:
-		unit, name = time.Minute, "minute"
-	}
-	n := max(1, int64((d+unit-1)/unit))
-	if n == 1 {
-		return "1\u00a0" + name
-	}
-	return strconv.FormatInt(n, 10) + "\u00a0" + name + "s"
-}
-
 // languages are the catalogues by their tag.
 func languages() map[string]*texts {
-	en := english()
-	return map[string]*texts{en.Language: en}
+	known := map[string]*texts{}
+	for _, t := range []*texts{english(), german()} {
+		known[t.Language] = t
+	}
+	return known
 }
 
-// pickLanguage returns the catalogue for an Accept-Language header
-// (RFC 9110 §12.5.4), in the order in which it names languages.
-func pickLanguage(known map[string]*texts, accept string) *texts {
-	for choice := range strings.SplitSeq(accept, ",") {
-		tag, _, _ := strings.Cut(choice, ";")
-		primary, _, _ := strings.Cut(strings.TrimSpace(tag), "-")
+// Languages are the BCP 47 tags of the languages that the pages speak.
+func (p *Pages) Languages() []string {
+	var tags []string
+	for tag := range p.languages {
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// pickLanguage returns the catalogue of the first language that is known: of
+// those that the application asks for (ui_locales), then of those that the
+// browser accepts; else English.
+func pickLanguage(known map[string]*texts, uiLocales []string, accept string) *texts {
+	for _, tag := range append(slices.Clone(uiLocales), accepted(accept)...) {
+		primary, _, _ := strings.Cut(tag, "-")
 		if t, found := known[strings.ToLower(primary)]; found {
 			return t
 		}
 	}
 	return known["en"]
+}
+
+// maxAccepted is how many languages of an Accept-Language header are read.
+const maxAccepted = 32
+
+// accepted returns the languages of an Accept-Language header, the best first
+// (RFC 9110 §12.5.4).
+func accepted(header string) []string {
+	type choice struct {
+		tag    string
+		weight float64
+	}
+	var choices []choice
+	for part := range strings.SplitSeq(header, ",") {
+		if len(choices) == maxAccepted {
+			break
+		}
+		tag, parameter, _ := strings.Cut(part, ";")
+		weight := 1.0
+		if value, found := strings.CutPrefix(strings.ToLower(strings.TrimSpace(parameter)), "q="); found {
+			weight, _ = strconv.ParseFloat(value, 64) // malformed: not wanted
+		}
+		if weight > 0 {
+			choices = append(choices, choice{strings.TrimSpace(tag), weight})
+		}
+	}
+	slices.SortStableFunc(choices, func(a, b choice) int { return cmp.Compare(b.weight, a.weight) })
+	var tags []string
+	for _, c := range choices {
+		tags = append(tags, c.tag)
+	}
+	return tags
+}
+
+const day = 24 * time.Hour
+
+// unit is what a duration is counted in.
+type unit int
+
+const (
+	seconds unit = iota
+	minutes
+	hours
+	days
+)
+
+// counted returns a duration in its largest whole unit, rounded up: a wait is
+// never told shorter than it is.
+func counted(d time.Duration) (int64, unit) {
+	length, name := time.Second, seconds
+	switch {
+	case d >= 2*day, d == day:
+		length, name = day, days
+	case d >= 2*time.Hour, d == time.Hour:
+		length, name = time.Hour, hours
+	case d > 90*time.Second, d == time.Minute:
+		length, name = time.Minute, minutes
+	}
+	return max(1, int64((d+length-1)/length)), name
+}
+
+// passed returns how long something is over, rounded down; 0 seconds stands
+// for less than a minute.
+func passed(d time.Duration) (int64, unit) {
+	switch {
+	case d >= day:
+		return int64(d / day), days
+	case d >= time.Hour:
+		return int64(d / time.Hour), hours
+	case d >= time.Minute:
+		return int64(d / time.Minute), minutes
+	}
+	return 0, seconds
 }

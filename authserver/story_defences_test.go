@@ -43,9 +43,9 @@ func TestStoriesOfOurFaults(t *testing.T) {
 		s.wants(s.renew(tokens.Member("refresh_token")), http.StatusInternalServerError, "server_error")
 		s.note("UserInfo.")
 		s.wants(s.bearer(tokens.Member("access_token")), http.StatusInternalServerError, "server_error")
-		s.note("When not even the tenant can be read, nobody knows how its pages look.")
+		s.note("The database stays away: until it answers, nothing is served.")
 		s.later(time.Second)
-		s.wantsStatus(s.ask().Answer, http.StatusInternalServerError)
+		s.wantsStatus(s.ask().Answer, http.StatusServiceUnavailable)
 	})
 
 	tell(t, "rfc6749/slow-down", `A client that fails again and again is told to wait, before its secret is looked at.

@@ -100,7 +100,7 @@ func (s *Server) openKeys(ctx context.Context) (*keyring.Keyring, error) {
 		if found {
 			return nil, fmt.Errorf("the key file %s is missing, but the database was sealed with key %08x; put that key file back from your backup", s.config.KeyPath(), recorded.ID)
 		}
-		kek, err = seal.CreateKeyFile(s.config.KeyPath())
+		kek, err = makeKeyFile(ctx, s.config.KeyPath())
 	}
 	if err != nil {
 		return nil, err
@@ -110,6 +110,33 @@ func (s *Server) openKeys(ctx context.Context) (*keyring.Keyring, error) {
 		return nil, err
 	}
 	return keys, keys.Load(ctx, gatehouse.DefaultTenant)
+}
+
+const (
+	// keyFileAttempts times keyFilePause is how long another process may
+	// take to write the key file that both want to make.
+	keyFileAttempts = 50
+	keyFilePause    = 20 * time.Millisecond
+)
+
+// makeKeyFile makes the key file, or reads the one that another process makes
+// at this moment.
+func makeKeyFile(ctx context.Context, path string) (seal.Key, error) {
+	kek, err := seal.CreateKeyFile(path)
+	if !errors.Is(err, fs.ErrExist) {
+		return kek, err
+	}
+	for range keyFileAttempts {
+		if kek, err = seal.ReadKeyFile(path); err == nil {
+			return kek, nil
+		}
+		select {
+		case <-ctx.Done():
+			return seal.Key{}, ctx.Err()
+		case <-time.After(keyFilePause):
+		}
+	}
+	return seal.Key{}, err
 }
 
 func (s *Server) applyFile(ctx context.Context) error {

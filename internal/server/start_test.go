@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,6 +74,29 @@ func TestFirstStart(t *testing.T) {
 	}
 	if now, err := os.ReadFile(config.KeyPath()); err != nil || string(now) != string(kek) {
 		t.Errorf("the key file was written again: %v", err)
+	}
+}
+
+func TestFirstStartsAtOnceShareTheKeys(t *testing.T) {
+	config := Config{PublicURL: "http://127.0.0.1:8080", Data: filepath.Join(t.TempDir(), "new")}
+	var keys [3]string
+	var starts sync.WaitGroup
+	for i := range keys {
+		starts.Go(func() {
+			s, err := Open(t.Context(), config, quiet())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/jwks", nil))
+			keys[i] = w.Body.String()
+		})
+	}
+	starts.Wait()
+	if keys[0] == "" || keys[0] != keys[1] || keys[0] != keys[2] {
+		t.Errorf("key sets: %q", keys)
 	}
 }
 

@@ -210,6 +210,9 @@ func (c *connection) grantsInto(known map[string]*gatehouse.Allowance, tenant ga
 // LastSeenAt are the store's.
 func (s *Store) ChangePassword(ctx context.Context, tenant gatehouse.TenantID, change gatehouse.PasswordChange) (bool, error) {
 	return write(ctx, s, "changing a password", tenant, func(a *act) (bool, error) {
+		if err := a.seize(lockUser, change.Subject); err != nil {
+			return false, err
+		}
 		now := millis(a.now)
 		changed, err := a.exec(sqlChangePassword, a.tenant, change.Subject, change.OldPHC, change.NewPHC, now, change.SessionID)
 		if err != nil || changed == 0 {

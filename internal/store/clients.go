@@ -29,7 +29,7 @@ var ErrSubjectExists = errors.New("a user has or had this id as its subject; cho
 // Client returns a client. It comes from the snapshot and is shared: it must not be changed.
 func (s *Store) Client(ctx context.Context, tenant gatehouse.TenantID, id string) (gatehouse.Client, bool, error) {
 	v, err := s.view(ctx)
-	if err != nil {
+	if err != nil || !isStorable(id) {
 		return gatehouse.Client{}, false, err
 	}
 	key := clientKey{tenant, id}
@@ -103,6 +103,9 @@ func (s *Store) PutClient(ctx context.Context, tenant gatehouse.TenantID, client
 		return err
 	}
 	_, err = write(ctx, s, "putting a client", tenant, func(a *act) (struct{}, error) {
+		if err := errors.Join(a.seize(lockClient, client.ID), a.seize(lockSubject, client.ID)); err != nil {
+			return struct{}{}, err
+		}
 		return struct{}{}, a.putClient(client, metadata, event)
 	})
 	return err
@@ -156,6 +159,9 @@ func (a *act) addClientSecret(clientID string, secret gatehouse.ClientSecret) er
 // grants rest and serve again when it is enabled.
 func (s *Store) DisableClient(ctx context.Context, tenant gatehouse.TenantID, id string, disabled bool, event gatehouse.Event) (bool, error) {
 	return write(ctx, s, "disabling a client", tenant, func(a *act) (bool, error) {
+		if err := a.seize(lockClient, id); err != nil {
+			return false, err
+		}
 		text := sqlEnableClient
 		if disabled {
 			text = sqlDisableClient
@@ -179,7 +185,10 @@ func (s *Store) DisableClient(ctx context.Context, tenant gatehouse.TenantID, id
 // DeleteClient removes a client with its secrets and consents and ends its grants and tokens. The
 // ends are told by one event that counts them.
 func (s *Store) DeleteClient(ctx context.Context, tenant gatehouse.TenantID, id string, event gatehouse.Event) (bool, error) {
-	return write(ctx, s, "deleting a client", tenant, func(a *act) (bool, error) {
+	return writeAt(ctx, s, thorough, "deleting a client", tenant, func(a *act) (bool, error) {
+		if err := a.seize(lockClient, id); err != nil {
+			return false, err
+		}
 		if _, err := a.exec(sqlDeleteClientSecrets, a.tenant, id); err != nil {
 			return false, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // millis is how a time is stored; the zero time is 0.
@@ -121,5 +122,28 @@ func clip(text string) string {
 	if len(text) > strangerText {
 		text = text[:strangerText]
 	}
+	return cleaned(text)
+}
+
+// isStorable says whether both engines can store the text: PostgreSQL takes no NUL and no invalid
+// UTF-8.
+func isStorable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+
+// cleaned is the text with a replacement character for what cannot be stored.
+func cleaned(text string) string {
+	if isStorable(text) {
+		return text
+	}
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// storable cleans texts among the arguments of a statement. What strangers choose and what must be
+// kept exactly is refused long before; this keeps the rest from being a fault.
+func storable(args []any) []any {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = cleaned(text)
+		}
+	}
+	return args
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 )
 
-// connection is one connection with its prepared statements. One goroutine uses it at a time. Its
-// statements take no context: they are short, and a cancelled one would take its neighbours in
-// the batch along.
+// connection is one connection. One goroutine uses it at a time.
 type connection struct {
-	conn     *sql.Conn
+	conn *sql.Conn
+	// ctx bounds its statements. On SQLite nothing does: they are short, and a cancelled one would
+	// take its neighbours in the batch along.
+	ctx context.Context
+	// prepared are its statements on SQLite; PostgreSQL's driver keeps them by itself.
 	prepared map[string]*sql.Stmt
 }
 
@@ -20,7 +22,7 @@ func newConnection(ctx context.Context, db *sql.DB) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{conn: conn, prepared: make(map[string]*sql.Stmt)}, nil
+	return &connection{conn: conn, ctx: context.Background(), prepared: make(map[string]*sql.Stmt)}, nil
 }
 
 func (c *connection) close() error {
@@ -35,7 +37,7 @@ func (c *connection) prepare(text string) (*sql.Stmt, error) {
 	if stmt, ok := c.prepared[text]; ok {
 		return stmt, nil
 	}
-	stmt, err := c.conn.PrepareContext(context.Background(), text)
+	stmt, err := c.conn.PrepareContext(c.ctx, text)
 	if err != nil {
 		return nil, fmt.Errorf("preparing %q: %w", text, err)
 	}
@@ -45,15 +47,33 @@ func (c *connection) prepare(text string) (*sql.Stmt, error) {
 
 // exec returns how many rows were changed.
 func (c *connection) exec(text string, args ...any) (int64, error) {
-	stmt, err := c.prepare(text)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(context.Background(), args...)
+	result, err := c.execute(text, args)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+func (c *connection) execute(text string, args []any) (sql.Result, error) {
+	if c.prepared == nil {
+		return c.conn.ExecContext(c.ctx, text, storable(args)...)
+	}
+	stmt, err := c.prepare(text)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(c.ctx, args...)
+}
+
+func (c *connection) query(text string, args []any) (*sql.Rows, error) {
+	if c.prepared == nil {
+		return c.conn.QueryContext(c.ctx, text, storable(args)...)
+	}
+	stmt, err := c.prepare(text)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(c.ctx, args...)
 }
 
 // one scans the first row into dest and says whether there was one.
@@ -70,11 +90,7 @@ func (c *connection) one(text string, dest []any, args ...any) (found bool, err 
 
 // each calls row for every row, to the end: a statement that changes rows has then changed all.
 func (c *connection) each(text string, row func(scan func(dest ...any) error) error, args ...any) error {
-	stmt, err := c.prepare(text)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(context.Background(), args...)
+	rows, err := c.query(text, args)
 	if err != nil {
 		return err
 	}
@@ -90,26 +106,42 @@ func (c *connection) each(text string, row func(scan func(dest ...any) error) er
 	return rows.Close()
 }
 
-// readers is the number of connections that only read.
+// readers is the number of connections to SQLite that only read.
 const readers = 4
 
-// pool hands out the connections that only read.
-type pool struct{ free chan *connection }
+// pool runs queries that change nothing.
+type pool interface {
+	// query lends a connection. ctx bounds the wait for one.
+	query(ctx context.Context, run func(*connection) error) error
+}
 
-// read runs a query on a connection that cannot write. ctx bounds the wait for one.
-func read[T any](ctx context.Context, s *Store, what string, query func(*connection) (T, error)) (T, error) {
-	var none T
+// filePool holds the connections to SQLite that only read.
+type filePool struct {
+	free   chan *connection
+	closed chan struct{}
+}
+
+func (p *filePool) query(ctx context.Context, run func(*connection) error) error {
 	select {
 	case <-ctx.Done():
-		return none, fmt.Errorf("store: %s: %w", what, ctx.Err())
-	case <-s.closed:
-		return none, fmt.Errorf("store: %s: %w", what, ErrClosed)
-	case c := <-s.pool.free:
-		defer func() { s.pool.free <- c }()
-		value, err := query(c)
-		if err != nil {
-			return none, fmt.Errorf("store: %s: %w", what, err)
-		}
-		return value, nil
+		return ctx.Err()
+	case <-p.closed:
+		return ErrClosed
+	case c := <-p.free:
+		defer func() { p.free <- c }()
+		return run(c)
 	}
+}
+
+// read runs a query that changes nothing.
+func read[T any](ctx context.Context, s *Store, what string, query func(*connection) (T, error)) (T, error) {
+	var value, none T
+	err := s.pool.query(ctx, func(c *connection) (err error) {
+		value, err = query(c)
+		return err
+	})
+	if err != nil {
+		return none, fmt.Errorf("store: %s: %w", what, err)
+	}
+	return value, nil
 }

@@ -10,6 +10,11 @@ import (
 
 // consent remembers consents; each joins what the same user, client and resource have.
 func (a *act) consent(consents []gatehouse.Consent, event gatehouse.Event) error {
+	if len(consents) > 0 {
+		if err := a.seize(lockConsent, event.Subject+" "+event.ClientID); err != nil {
+			return err
+		}
+	}
 	for _, consent := range consents {
 		var before string
 		if _, err := a.one(sqlConsentScope, []any{&before}, a.tenant, event.Subject, event.ClientID, consent.Resource); err != nil {
@@ -47,6 +52,9 @@ func (s *Store) Consent(ctx context.Context, tenant gatehouse.TenantID, subject,
 // was anything.
 func (s *Store) WithdrawConsent(ctx context.Context, tenant gatehouse.TenantID, subject, clientID string, by gatehouse.Circumstance) (bool, error) {
 	return write(ctx, s, "withdrawing consent", tenant, func(a *act) (bool, error) {
+		if err := a.seize(lockUser, subject); err != nil {
+			return false, err
+		}
 		dropped, err := a.exec(sqlDropConsents, a.tenant, subject, clientID)
 		if err != nil {
 			return false, err

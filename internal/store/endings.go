@@ -19,8 +19,9 @@ const (
 	// skew is by how much the clocks of those who check tokens may differ from ours.
 	skew = 5 * time.Minute
 
-	// endingReach is how much later than an act a token may have been issued and still be ended
-	// by it: other processes follow the act within snapshotLife, and iat is in whole seconds.
+	// endingReach is how much later than its writing a token may have been issued and still be
+	// ended: the act has yet to be committed, other processes follow it within snapshotLife,
+	// and iat is in whole seconds.
 	endingReach = time.Second
 
 	// endedKept is how long an ended row stays at least, for the answer "ended" rather than
@@ -28,13 +29,12 @@ const (
 	endedKept = 24 * time.Hour
 )
 
-func (a *act) addEnding(kind, value string, issuedBefore, until time.Time) error {
-	seq, err := a.nextSeq()
-	if err != nil {
-		return err
-	}
-	_, err = a.exec(sqlAddEnding, a.tenant, kind, value, seq, millis(issuedBefore), millis(until.Add(skew)))
-	return err
+// addEnding writes that what value names has ended, until its tokens have expired everywhere. Of a
+// client or a subject it ends what was issued so far.
+func (a *act) addEnding(kind, value string, until time.Time) {
+	a.finally(sqlAddEnding, func(seq int64, now time.Time) []any {
+		return []any{a.tenant, kind, value, seq, millis(now.Add(endingReach)), millis(until.Add(skew))}
+	})
 }
 
 // endTokensOf ends what a client or a subject was issued so far.
@@ -43,7 +43,8 @@ func (a *act) endTokensOf(kind, value string) error {
 	if err != nil {
 		return err
 	}
-	return a.addEnding(kind, value, a.now.Add(endingReach), a.now.Add(longest))
+	a.addEnding(kind, value, a.now.Add(longest))
+	return nil
 }
 
 // endedGrant is what remains to be told of a grant that was ended.
@@ -70,9 +71,7 @@ func (a *act) endRows(text string, reason gatehouse.EndReason, key any, second .
 	}
 	for _, g := range ended {
 		if g.accessUntil.Add(skew).After(a.now) {
-			if err := a.addEnding(endingGrant, g.handle, a.now, g.accessUntil); err != nil {
-				return nil, err
-			}
+			a.addEnding(endingGrant, g.handle, g.accessUntil)
 		}
 	}
 	return ended, nil
@@ -96,11 +95,8 @@ func (a *act) endGrants(text string, reason gatehouse.EndReason, cause gatehouse
 // EndGrant ends a grant and its access tokens, and says whether it had not ended before.
 func (s *Store) EndGrant(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID, reason gatehouse.EndReason, by gatehouse.Circumstance) (bool, error) {
 	return write(ctx, s, "ending a grant", tenant, func(a *act) (bool, error) {
-		grant, found, err := a.grant(a.tenant, id)
-		if err != nil || !found || grant.Ended() {
-			return false, err
-		}
-		return true, a.endGrant(id, reason, by)
+		count, err := a.endGrants(sqlEndGrant, reason, gatehouse.Event{By: by}, id[:])
+		return count == 1, err
 	})
 }
 
@@ -112,14 +108,15 @@ func (a *act) endGrant(id gatehouse.GrantID, reason gatehouse.EndReason, by gate
 // RevokeToken ends one access token, which expires at until, and leaves its grant (RFC 7009 §2.1).
 func (s *Store) RevokeToken(ctx context.Context, tenant gatehouse.TenantID, jti string, until time.Time, clientID string, by gatehouse.Circumstance) error {
 	_, err := write(ctx, s, "revoking a token", tenant, func(a *act) (struct{}, error) {
+		if err := a.seize(lockToken, jti); err != nil {
+			return struct{}{}, err
+		}
 		var known time.Time
 		found, err := a.one(sqlEndingKnown, []any{moment(&known)}, a.tenant, endingToken, jti)
 		if err != nil || found {
 			return struct{}{}, err
 		}
-		if err := a.addEnding(endingToken, jti, a.now, until); err != nil {
-			return struct{}{}, err
-		}
+		a.addEnding(endingToken, jti, until)
 		return struct{}{}, a.tell(gatehouse.Event{ClientID: clientID, By: by}, gatehouse.EventTokenRevoked, "jti", jti)
 	})
 	return err

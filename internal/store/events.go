@@ -34,14 +34,12 @@ func (a *act) tellJoined(event gatehouse.Event, kind gatehouse.EventKind, joins 
 	if err != nil {
 		return err
 	}
-	seq, err := a.nextSeq()
-	if err != nil {
-		return err
-	}
-	now := millis(a.now)
-	_, err = a.exec(sqlAddEvent, a.tenant, seq, now, string(event.Kind), event.Subject, event.ClientID, event.Grant, event.SessionID,
-		clip(event.By.Address), clip(event.By.UserAgent), clip(event.By.RequestID), event.Actor, max(event.Count, 1), now, text, joins)
-	return err
+	a.finally(sqlAddEvent, func(seq int64, _ time.Time) []any {
+		now := millis(a.now)
+		return []any{a.tenant, seq, now, string(event.Kind), event.Subject, event.ClientID, event.Grant, event.SessionID,
+			clip(event.By.Address), clip(event.By.UserAgent), clip(event.By.RequestID), event.Actor, max(event.Count, 1), now, text, joins}
+	})
+	return nil
 }
 
 // AppendEvent records what happened outside the store's own acts. Seq and the times are the

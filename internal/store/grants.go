@@ -60,6 +60,12 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		if len(g.Code.Hash) == 0 {
 			return none, errNoHash
 		}
+		if err := errors.Join(a.hold(lockClient, g.ClientID), a.hold(lockUser, g.Subject)); err != nil {
+			return none, err
+		}
+		if err := a.engine.seizeSession(a, g.SessionID); err != nil {
+			return none, err
+		}
 		now := millis(a.now)
 		leavesAt := max(millis(g.Code.ExpiresAt.Add(skew)), millis(a.now.Add(unredeemedKept)))
 		born, err := a.exec(sqlIssueCode, a.tenant, g.ID[:], g.Handle, g.ClientID, g.Subject, g.SessionID, g.Scope.String(),
@@ -117,6 +123,9 @@ func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redem
 		if len(redemption.CodeHash) == 0 {
 			return 0, errNoHash
 		}
+		if err := a.engine.holdGrant(a, redemption.ID); err != nil {
+			return 0, err
+		}
 		refresh, hasRefresh := redemption.Refresh, int64(0)
 		if len(refresh.Hash) > 0 {
 			hasRefresh = 1
@@ -136,6 +145,9 @@ func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redem
 }
 
 func (a *act) classifyRedemption(redemption gatehouse.Redemption) (gatehouse.Redeemed, error) {
+	if err := a.engine.seizeGrant(a, redemption.ID); err != nil {
+		return 0, err
+	}
 	g, found, err := a.grant(a.tenant, redemption.ID)
 	switch {
 	case err != nil:

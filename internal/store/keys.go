@@ -45,6 +45,9 @@ func (s *Store) Keys(ctx context.Context, tenant gatehouse.TenantID) ([]gatehous
 func (s *Store) AddKeys(ctx context.Context, tenant gatehouse.TenantID, keys []gatehouse.StoredKey, onlyIfNone bool) (added bool, err error) {
 	return write(ctx, s, "adding keys", tenant, func(a *act) (bool, error) {
 		if onlyIfNone {
+			if err := a.seize(lockKeys, ""); err != nil {
+				return false, err
+			}
 			var purpose string
 			if any, err := a.one(sqlAnyKey, []any{&purpose}, a.tenant); err != nil || any {
 				return false, err

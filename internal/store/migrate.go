@@ -54,10 +54,25 @@ func readMigrations(files fs.FS) ([]migration, error) {
 	return migrations, nil
 }
 
+// migrator is a connection as migrations use it.
+type migrator interface {
+	// begin begins a transaction that no other migration runs beside.
+	begin() error
+	commit() error
+	rollback()
+	// script runs statements that are written for SQLite, without parameters.
+	script(text string) error
+	one(text string, dest []any, args ...any) (found bool, err error)
+	exec(text string, args ...any) (int64, error)
+}
+
 // migrate brings the tables up to date, each step in a transaction that also records it.
-func migrate(ctx context.Context, c *connection, migrations []migration, at int64) error {
+func migrate(ctx context.Context, c migrator, migrations []migration, at int64) error {
 	for {
-		done, err := migrateOne(ctx, c, migrations, at)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		done, err := migrateOne(c, migrations, at)
 		if done || err != nil {
 			return err
 		}
@@ -65,7 +80,7 @@ func migrate(ctx context.Context, c *connection, migrations []migration, at int6
 }
 
 // migrateOne reads the version inside the transaction: another process may be migrating as well.
-func migrateOne(ctx context.Context, c *connection, migrations []migration, at int64) (done bool, err error) {
+func migrateOne(c migrator, migrations []migration, at int64) (done bool, err error) {
 	if err := c.begin(); err != nil {
 		return false, fmt.Errorf("beginning a migration: %w", err)
 	}
@@ -74,11 +89,11 @@ func migrateOne(ctx context.Context, c *connection, migrations []migration, at i
 			c.rollback()
 		}
 	}()
-	if _, err := c.conn.ExecContext(ctx, sqlCreateMigrations); err != nil {
+	if err := c.script(sqlCreateMigrations); err != nil {
 		return false, fmt.Errorf("creating the table of migrations: %w", err)
 	}
 	var version int
-	if err := c.conn.QueryRowContext(ctx, sqlMigrationVersion).Scan(&version); err != nil {
+	if _, err := c.one(sqlMigrationVersion, []any{&version}); err != nil {
 		return false, fmt.Errorf("reading the version of the tables: %w", err)
 	}
 	if version > len(migrations) {
@@ -88,10 +103,10 @@ func migrateOne(ctx context.Context, c *connection, migrations []migration, at i
 		return true, nil
 	}
 	m := migrations[version]
-	if _, err := c.conn.ExecContext(ctx, m.text); err != nil {
+	if err := c.script(m.text); err != nil {
 		return false, fmt.Errorf("migration %s: %w", m.name, err)
 	}
-	if _, err := c.conn.ExecContext(ctx, sqlRecordMigration, m.number, m.name, at); err != nil {
+	if _, err := c.exec(sqlRecordMigration, m.number, m.name, at); err != nil {
 		return false, fmt.Errorf("recording migration %s: %w", m.name, err)
 	}
 	if err := c.commit(); err != nil {

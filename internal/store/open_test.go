@@ -37,7 +37,7 @@ func TestTheFileIsItsOwnersAlone(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "a ? % # b.db") // a name that a URI must escape
 	s := openAt(t, path)
-	if err := s.writer.do(t.Context(), tellNote("x")); err != nil {
+	if err := s.writer.do(t.Context(), quick, tellNote("x")); err != nil {
 		t.Fatal(err)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -117,14 +117,14 @@ func TestMigrations(t *testing.T) {
 
 	// A step that fails leaves nothing behind, and neither does its neighbour's success depend on it.
 	next := migration{number: len(known) + 1, name: "next.sql", text: "CREATE TABLE something (tenant TEXT); INSERT INTO nowhere VALUES (1);"}
-	if err := migrate(t.Context(), s.db.writer, append(known[:len(known):len(known)], next), 1); err == nil || !strings.Contains(err.Error(), "next.sql") {
+	if err := migrate(t.Context(), fileMigrator{s.db.writer}, append(known[:len(known):len(known)], next), 1); err == nil || !strings.Contains(err.Error(), "next.sql") {
 		t.Fatalf("a broken migration: %v", err)
 	}
 	if _, newest := version(); newest != len(known) {
 		t.Fatalf("a broken migration is recorded as %d", newest)
 	}
 	next.text = "CREATE TABLE something (tenant TEXT);"
-	if err := migrate(t.Context(), s.db.writer, append(known[:len(known):len(known)], next), 1); err != nil {
+	if err := migrate(t.Context(), fileMigrator{s.db.writer}, append(known[:len(known):len(known)], next), 1); err != nil {
 		t.Fatalf("the mended migration: %v", err)
 	}
 
@@ -145,7 +145,7 @@ func TestTimePassesInABubble(t *testing.T) {
 		if passed := s.Now().Sub(before); passed != 31*24*time.Hour {
 			t.Errorf("%v passed", passed)
 		}
-		if err := s.writer.do(t.Context(), tellNote("later")); err != nil {
+		if err := s.writer.do(t.Context(), quick, tellNote("later")); err != nil {
 			t.Error(err)
 		}
 		if err := s.Close(); err != nil {
@@ -168,9 +168,7 @@ func writeUntilKilled(path string) {
 			for i := 0; ; i++ {
 				name := fmt.Sprintf("%d-%d", worker, i)
 				_, err := write(context.Background(), s, "growing a pair", "one", func(a *act) (struct{}, error) {
-					if err := a.addEnding(endingToken, name, a.now, a.now); err != nil {
-						return struct{}{}, err
-					}
+					a.addEnding(endingToken, name, a.now)
 					return struct{}{}, tellNote(name)(a)
 				})
 				lock.Lock()
@@ -237,7 +235,7 @@ func TestAKilledProcessLeavesWholeActsAndAllThatWereAnswered(t *testing.T) {
 			t.Errorf("act %s was answered and is gone", name)
 		}
 	}
-	if err := s.writer.do(t.Context(), tellNote("afterwards")); err != nil {
+	if err := s.writer.do(t.Context(), quick, tellNote("afterwards")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -274,7 +272,7 @@ func TestTheClockDoesNotGoBackOverARestart(t *testing.T) {
 		return s
 	}
 	s := restart()
-	if err := s.writer.do(t.Context(), tellNote("first")); err != nil {
+	if err := s.writer.do(t.Context(), quick, tellNote("first")); err != nil {
 		t.Fatal(err)
 	}
 	before := s.Now()

@@ -22,6 +22,9 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		if len(rotation.PresentedHash) == 0 || len(rotation.Successor.Hash) == 0 {
 			return gatehouse.Rotated{}, errNoHash
 		}
+		if err := a.engine.holdGrant(a, rotation.ID); err != nil {
+			return gatehouse.Rotated{}, err
+		}
 		next := rotation.Successor
 		next.RotatedAt = a.now
 		var generation int64
@@ -40,6 +43,9 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 
 // classifyRotation says why the presented token is not the current one of a living grant.
 func (a *act) classifyRotation(rotation gatehouse.Rotation) (gatehouse.Rotated, error) {
+	if err := a.engine.seizeGrant(a, rotation.ID); err != nil {
+		return gatehouse.Rotated{}, err
+	}
 	g, found, err := a.grant(a.tenant, rotation.ID)
 	if err != nil || !found {
 		return gatehouse.Rotated{Outcome: gatehouse.RotateUnknown}, err

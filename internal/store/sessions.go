@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,9 @@ func sessionDest(s *gatehouse.Session) []any {
 // offline_access; if it was the same user's, they go on under the new session.
 func (s *Store) CreateSession(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, by gatehouse.Circumstance) (bool, error) {
 	return write(ctx, s, "creating a session", tenant, func(a *act) (bool, error) {
+		if err := a.hold(lockUser, session.Subject); err != nil {
+			return false, err
+		}
 		now := millis(a.now)
 		created, err := a.exec(sqlCreateSession, a.tenant, hash[:], session.ID, session.Subject, millis(session.AuthTime), listText(session.AMR),
 			session.ACR, now, now, millis(session.ExpiresAt), clip(session.Address), clip(session.UserAgent))
@@ -166,19 +171,31 @@ func (t *touches) add(key touchKey, at time.Time) {
 	}
 }
 
-// flush writes what waits. If the batch fails they are lost, and the sessions seem unseen for a
-// little longer than they were.
-func (t *touches) flush(c *connection) error {
+// take takes at most limit of what waits, in an order. If it cannot be written it is lost, and the
+// sessions seem unseen for a little longer than they were.
+func (t *touches) take(limit int) []touch {
 	t.mu.Lock()
-	waiting := t.waiting
-	if len(waiting) > 0 {
-		t.waiting = make(map[touchKey]time.Time)
+	defer t.mu.Unlock()
+	if len(t.waiting) == 0 {
+		return nil
 	}
-	t.mu.Unlock()
-	for key, at := range waiting {
-		if _, err := c.exec(sqlTouchSession, key.tenant, key.session, millis(at)); err != nil {
-			return err
+	taken := make([]touch, 0, min(limit, len(t.waiting)))
+	for key, at := range t.waiting {
+		if len(taken) == limit {
+			break
 		}
+		taken = append(taken, touch{key, at})
+		delete(t.waiting, key)
 	}
-	return nil
+	slices.SortFunc(taken, func(a, b touch) int {
+		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.session, b.session))
+	})
+	return taken
 }
+
+type touch struct {
+	touchKey
+	at time.Time
+}
+
+func (t touch) args() []any { return []any{t.tenant, t.session, millis(t.at)} }

@@ -20,7 +20,7 @@ func TestTheSnapshotServesNothingOlderThanItsLife(t *testing.T) {
 		// Behind the store's back, as another process: the counter moves with the row.
 		change := func(name string) {
 			t.Helper()
-			err := s.writer.do(t.Context(), func(a *act) error {
+			err := s.writer.do(t.Context(), quick, func(a *act) error {
 				if _, err := a.exec(sqlPutSettings, "one", `{"name":"`+name+`"}`, 1); err != nil {
 					return err
 				}
@@ -48,7 +48,7 @@ func TestTheSnapshotServesNothingOlderThanItsLife(t *testing.T) {
 
 		// A snapshot that cannot be checked is not served.
 		for range readers {
-			<-s.pool.free
+			<-s.pool.(*filePool).free
 		}
 		sees("second")
 		time.Sleep(snapshotLife)
@@ -58,7 +58,7 @@ func TestTheSnapshotServesNothingOlderThanItsLife(t *testing.T) {
 			t.Fatalf("it served without a check: %v", err)
 		}
 		for _, c := range s.db.readers {
-			s.pool.free <- c
+			s.pool.(*filePool).free <- c
 		}
 		sees("second")
 	})

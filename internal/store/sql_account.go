@@ -6,7 +6,7 @@ package store
 const (
 	// $3 now, $4 the oldest time of being seen that counts, 0 for any, $5 limit.
 	sqlSessionsOfUser = `SELECT ` + columnsOfSession + ` FROM sessions WHERE tenant = $1 AND subject = $2 AND ended_at = 0 AND expires_at > $3
-		AND ($4 = 0 OR last_seen_at > $4) ORDER BY created_at DESC, id LIMIT $5`
+		AND (CAST($4 AS BIGINT) = 0 OR last_seen_at > $4) ORDER BY created_at DESC, id LIMIT $5`
 	sqlEndSessionOfUser = `UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE tenant = $1 AND id = $2 AND subject = $5 AND ended_at = 0
 		RETURNING id, subject`
 	sqlEndOtherSessions = `UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE tenant = $1 AND subject = $2 AND id <> $5 AND ended_at = 0

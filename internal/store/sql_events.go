@@ -10,7 +10,7 @@ const (
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 		ON CONFLICT (tenant, joins) DO UPDATE SET count = events.count + 1, last_at = excluded.last_at`
 
-	selectEvents = `SELECT ` + columnsOfEvent + ` FROM events WHERE tenant = $1 AND seq > $2 AND ($3 = 0 OR at >= $3) AND ($4 = 0 OR at < $4)
+	selectEvents = `SELECT ` + columnsOfEvent + ` FROM events WHERE tenant = $1 AND seq > $2 AND (CAST($3 AS BIGINT) = 0 OR at >= $3) AND (CAST($4 AS BIGINT) = 0 OR at < $4)
 		AND ($5 = '' OR $5 LIKE '% ' || kind || ' %') AND ($6 = '' OR client_id = $6)`
 
 	sqlEvents             = selectEvents + ` ORDER BY seq LIMIT $7`

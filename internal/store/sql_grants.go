@@ -32,7 +32,7 @@ const (
 	sqlRedeemCode = `UPDATE grants SET redeemed_at = $4, last_used_at = $4, generation = $5, refresh_key_id = $6, refresh_hash = $7,
 			refresh_salt = $8, rotated_at = $4,
 			access_until = CASE WHEN access_until > $9 THEN access_until ELSE $9 END,
-			leaves_at = CASE WHEN $11 = 1 AND expires_at > $10 THEN expires_at WHEN leaves_at > $10 THEN leaves_at ELSE $10 END
+			leaves_at = CASE WHEN CAST($11 AS BIGINT) = 1 AND expires_at > $10 THEN expires_at WHEN leaves_at > $10 THEN leaves_at ELSE $10 END
 		WHERE tenant = $1 AND id = $2 AND code_hash = $3 AND redeemed_at = 0 AND ended_at = 0 AND code_expires_at > $4
 			AND wrong_verifiers < $12` + whereEnabled + `
 		RETURNING ` + columnsOfGrant
@@ -47,7 +47,7 @@ const (
 			access_until = CASE WHEN access_until > $10 THEN access_until ELSE $10 END,
 			leaves_at = CASE WHEN leaves_at > $11 THEN leaves_at ELSE $11 END
 		WHERE tenant = $1 AND id = $2 AND generation = $3 AND refresh_hash = $4 AND ended_at = 0 AND expires_at > $5
-			AND ($12 = 0 OR last_used_at + $12 > $5)` + whereEnabled + `
+			AND (CAST($12 AS BIGINT) = 0 OR last_used_at + $12 > $5)` + whereEnabled + `
 		RETURNING generation`
 	sqlRedeliver = `UPDATE grants SET redeliveries = redeliveries + 1, last_used_at = $3,
 			access_until = CASE WHEN access_until > $4 THEN access_until ELSE $4 END,

@@ -13,7 +13,7 @@ const (
 
 	sqlCountChange = `UPDATE counters SET value = value + 1 WHERE name = 'change'`
 	sqlChangeCount = `SELECT value FROM counters WHERE name = 'change'`
-	sqlTakeSeq     = `UPDATE counters SET value = value + 1 WHERE name = 'event' RETURNING value`
+	sqlTakeSeqs    = `UPDATE counters SET value = value + $1 WHERE name = 'event' RETURNING value` // the last of them
 	sqlStoreSeq    = `UPDATE counters SET value = $1 WHERE name = 'event'`
 	sqlClock       = `SELECT value FROM counters WHERE name = 'clock'`
 	sqlStoreClock  = `UPDATE counters SET value = $1 WHERE name = 'clock' AND value < $1`

@@ -54,6 +54,14 @@ func (c *connection) undo() error {
 	return c.release()
 }
 
+// fileMigrator is the writer while it migrates.
+type fileMigrator struct{ *connection }
+
+func (m fileMigrator) script(text string) error {
+	_, err := m.conn.ExecContext(m.ctx, text)
+	return err
+}
+
 // database is an opened file: one connection that writes, some that read.
 type database struct {
 	writing, reading *sql.DB

@@ -5,21 +5,25 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/storetest"
 )
 
-func TestSQLite(t *testing.T) {
-	var paths sync.Map // of each test its file
-	storetest.Run(t, func(t *testing.T, clock *storetest.Clock) *store.Store {
+// opener opens the databases of tests: for each test the one that locate names.
+func opener(locate func(t *testing.T) store.Config) storetest.Open {
+	var known sync.Map // of each test its database
+	return func(t *testing.T, clock *storetest.Clock) *store.Store {
 		t.Helper()
-		path, known := paths.Load(t)
-		if !known {
-			path = filepath.Join(t.TempDir(), "gatehouse.db")
-			paths.Store(t, path)
+		config, found := known.Load(t)
+		if !found {
+			config = locate(t)
+			known.Store(t, config)
 		}
-		s, err := store.Open(t.Context(), store.Config{Path: path.(string), Clock: clock.Now, Log: slog.New(slog.DiscardHandler)})
+		located := config.(store.Config)
+		located.Clock, located.Log = clock.Now, slog.New(slog.DiscardHandler)
+		s, err := store.Open(t.Context(), located)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,5 +33,18 @@ func TestSQLite(t *testing.T) {
 			}
 		})
 		return s
-	})
+	}
+}
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, opener(func(t *testing.T) store.Config {
+		return store.Config{Path: filepath.Join(t.TempDir(), "gatehouse.db")}
+	}))
+}
+
+func TestPostgreSQL(t *testing.T) {
+	storetest.PostgresURL(t) // says once that there is none
+	storetest.Run(t, opener(func(t *testing.T) store.Config {
+		return store.Config{URL: storetest.PostgresURL(t), Patience: time.Minute} // the machine may be busy
+	}))
 }

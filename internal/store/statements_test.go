@@ -16,7 +16,7 @@ import (
 // untenanted are the statements that no tenant binds: those about the database itself.
 var untenanted = []string{
 	"sqlCreateMigrations", "sqlMigrationVersion", "sqlRecordMigration",
-	"sqlCountChange", "sqlChangeCount", "sqlTakeSeq", "sqlStoreSeq", "sqlClock", "sqlStoreClock",
+	"sqlCountChange", "sqlChangeCount", "sqlTakeSeqs", "sqlStoreSeq", "sqlClock", "sqlStoreClock",
 	"sqlKeyEncryptionKey", "sqlSetKeyEncryptionKey",
 	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents",
 }
@@ -113,7 +113,7 @@ func TestStatementsArePortable(t *testing.T) {
 // TestStatementsPrepare has SQLite read every statement, those on rare paths too.
 func TestStatementsPrepare(t *testing.T) {
 	s := openTest(t)
-	err := s.writer.do(t.Context(), func(a *act) error {
+	err := s.writer.do(t.Context(), quick, func(a *act) error {
 		for name, text := range statements(t) {
 			if _, err := a.prepare(text); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -130,7 +130,7 @@ func TestEveryTableBeginsItsKeyWithTheTenant(t *testing.T) {
 	s := openTest(t)
 	own := []string{"migrations", "counters", "key_encryption_key"}
 	seen := 0
-	err := s.writer.do(t.Context(), func(a *act) error {
+	err := s.writer.do(t.Context(), quick, func(a *act) error {
 		return a.each(`SELECT m.name, COALESCE((SELECT name FROM pragma_table_info(m.name) WHERE pk = 1), '')
 			FROM sqlite_schema m WHERE m.type = 'table'`, func(scan func(...any) error) error {
 			var table, first string

@@ -62,7 +62,10 @@ func (s *Store) sweepTenant(ctx context.Context, table sweeping, tenant gatehous
 	}
 	retention := time.Duration(settings.WithDefaults().EventRetention)
 	for {
-		count, err := write(ctx, s, "sweeping", tenant, func(a *act) (int64, error) {
+		count, err := writeAt(ctx, s, thorough, "sweeping", tenant, func(a *act) (int64, error) {
+			if err := a.seize(lockSweep, ""); err != nil { // one replica at a time
+				return 0, err
+			}
 			return a.exec(table.remove, a.tenant, millis(table.before(a.now, retention)), sweepBatch)
 		})
 		removed += int(count)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"gatehouse"
@@ -29,6 +30,9 @@ func (c *connection) user(tenant gatehouse.TenantID, subject string) (user gateh
 
 // User returns a user by subject, disabled ones too.
 func (s *Store) User(ctx context.Context, tenant gatehouse.TenantID, subject string) (gatehouse.User, bool, error) {
+	if !isStorable(subject) {
+		return gatehouse.User{}, false, nil
+	}
 	found := false
 	user, err := read(ctx, s, "reading a user", func(c *connection) (user gatehouse.User, err error) {
 		user, found, err = c.user(tenant, subject)
@@ -40,6 +44,9 @@ func (s *Store) User(ctx context.Context, tenant gatehouse.TenantID, subject str
 // UserByLogin returns a user by username or e-mail address in the form of gatehouse.LoginKey,
 // disabled ones too.
 func (s *Store) UserByLogin(ctx context.Context, tenant gatehouse.TenantID, loginKey string) (gatehouse.User, bool, error) {
+	if !isStorable(loginKey) {
+		return gatehouse.User{}, false, nil
+	}
 	found := false
 	user, err := read(ctx, s, "looking up a login name", func(c *connection) (user gatehouse.User, err error) {
 		found, err = c.one(sqlUserByLogin, userDest(&user), tenant, loginKey)
@@ -74,6 +81,9 @@ func (s *Store) PutUser(ctx context.Context, tenant gatehouse.TenantID, user gat
 		return 0, err
 	}
 	return write(ctx, s, "putting a user", tenant, func(a *act) (PutUserOutcome, error) {
+		if err := errors.Join(a.seize(lockUser, user.Subject), a.seize(lockSubject, user.Subject)); err != nil {
+			return 0, err
+		}
 		before, exists, err := a.user(a.tenant, user.Subject)
 		if err != nil {
 			return 0, err
@@ -157,7 +167,10 @@ func (a *act) storeUser(user, before gatehouse.User, exists bool, claims string)
 
 // SetPassword sets the password's PHC string and ends the user's sessions and grants.
 func (s *Store) SetPassword(ctx context.Context, tenant gatehouse.TenantID, subject, phc string, event gatehouse.Event) (bool, error) {
-	return write(ctx, s, "setting a password", tenant, func(a *act) (bool, error) {
+	return writeAt(ctx, s, thorough, "setting a password", tenant, func(a *act) (bool, error) {
+		if err := a.seize(lockUser, subject); err != nil {
+			return false, err
+		}
 		found, err := a.exec(sqlSetPassword, a.tenant, subject, phc, millis(a.now))
 		if err != nil || found == 0 {
 			return false, err
@@ -182,7 +195,10 @@ func (s *Store) Rehash(ctx context.Context, tenant gatehouse.TenantID, subject, 
 // DisableUser disables a user, which ends all sessions, grants and tokens, or enables it again,
 // which brings none of them back.
 func (s *Store) DisableUser(ctx context.Context, tenant gatehouse.TenantID, subject string, disabled bool, event gatehouse.Event) (bool, error) {
-	return write(ctx, s, "disabling a user", tenant, func(a *act) (bool, error) {
+	return writeAt(ctx, s, thorough, "disabling a user", tenant, func(a *act) (bool, error) {
+		if err := a.seize(lockUser, subject); err != nil {
+			return false, err
+		}
 		text := sqlEnableUser
 		if disabled {
 			text = sqlDisableUser
@@ -208,7 +224,10 @@ func (a *act) disableUser(subject string, event gatehouse.Event) error {
 // DeleteUser removes a user with its names and consents, and ends all sessions, grants and tokens.
 // The subject is never given again.
 func (s *Store) DeleteUser(ctx context.Context, tenant gatehouse.TenantID, subject string, event gatehouse.Event) (bool, error) {
-	return write(ctx, s, "deleting a user", tenant, func(a *act) (bool, error) {
+	return writeAt(ctx, s, thorough, "deleting a user", tenant, func(a *act) (bool, error) {
+		if err := a.seize(lockUser, subject); err != nil {
+			return false, err
+		}
 		if _, err := a.exec(sqlDropLoginNames, a.tenant, subject); err != nil {
 			return false, err
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -19,46 +18,6 @@ const (
 	// markEvery is how often the store's clock is written down, with whatever else is written.
 	markEvery = time.Second
 )
-
-var (
-	// ErrBusy means that more acts are waiting than the store queues.
-	ErrBusy = errors.New("too many acts are waiting to be written; try again")
-	// ErrClosed means that the store was closed.
-	ErrClosed = errors.New("the store is closed")
-)
-
-// errUndo ends an act that has an outcome but must leave nothing behind.
-var errUndo = errors.New("the act is undone")
-
-// act is one domain act in progress. Its statements are kept or lost together.
-type act struct {
-	*connection
-	tenant gatehouse.TenantID
-	now    time.Time // the store's clock; one act has one time
-	writer *writer
-}
-
-// changed says that clients, resources or settings were changed.
-func (a *act) changed() error {
-	a.writer.current.changed = true
-	_, err := a.exec(sqlCountChange)
-	return err
-}
-
-// nextSeq gives the next sequence number of the database.
-func (a *act) nextSeq() (int64, error) {
-	p := &a.writer.current
-	if p.seq == 0 {
-		// The update holds the row until the commit, so numbers become visible in their order.
-		if _, err := a.one(sqlTakeSeq, []any{&p.seq}); err != nil {
-			return 0, err
-		}
-		p.seqStored = p.seq
-		return p.seq, nil
-	}
-	p.seq++
-	return p.seq, nil
-}
 
 // job is an act on its way through the writer.
 type job struct {
@@ -106,22 +65,8 @@ type progress struct {
 	seqStored int64 // the last number that the database knows of
 }
 
-// write runs an act and returns when it is durable. While it waits for its turn ctx may end it;
-// from then on the answer is what became of it.
-func write[T any](ctx context.Context, s *Store, what string, tenant gatehouse.TenantID, run func(*act) (T, error)) (T, error) {
-	var value, none T
-	err := s.writer.do(ctx, func(a *act) (err error) {
-		a.tenant = tenant
-		value, err = run(a)
-		return err
-	})
-	if err != nil {
-		return none, fmt.Errorf("store: %s: %w", what, err)
-	}
-	return value, nil
-}
-
-func (w *writer) do(ctx context.Context, run func(*act) error) error {
+// do lets the act wait for its turn in a batch. None takes long on a local file.
+func (w *writer) do(ctx context.Context, _ pace, run func(*act) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -229,7 +174,9 @@ func (w *writer) run(j *job) error {
 		return errors.Join(errLost, err)
 	}
 	before := w.current
-	err := w.attempt(j)
+	a := &act{connection: w.conn, now: w.clock.now(), engine: w}
+	err := a.attempt(w.log, j.run)
+	w.current.changed = before.changed || a.moved
 	if err == nil {
 		if err := w.conn.release(); err != nil {
 			return errors.Join(errLost, err)
@@ -246,14 +193,40 @@ func (w *writer) run(j *job) error {
 	return err
 }
 
-func (w *writer) attempt(j *job) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			w.log.Error("an act panicked and was taken back", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("an act panicked: %v", p)
+// The writer is alone, and others who write to the file wait for its transaction.
+
+func (w *writer) hold(*act, lock, string) error            { return nil }
+func (w *writer) seize(*act, lock, string) error           { return nil }
+func (w *writer) holdGrant(*act, gatehouse.GrantID) error  { return nil }
+func (w *writer) seizeGrant(*act, gatehouse.GrantID) error { return nil }
+func (w *writer) seizeSession(*act, string) error          { return nil }
+
+func (w *writer) settle(a *act) error {
+	for _, s := range a.last {
+		seq, err := w.nextSeq()
+		if err != nil {
+			return err
 		}
-	}()
-	return j.run(&act{connection: w.conn, now: w.clock.now(), writer: w})
+		if _, err := a.exec(s.text, s.args(seq, a.now)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextSeq gives the next sequence number of the database.
+func (w *writer) nextSeq() (int64, error) {
+	p := &w.current
+	if p.seq == 0 {
+		// The update holds the row until the commit, so numbers become visible in their order.
+		if _, err := w.conn.one(sqlTakeSeqs, []any{&p.seq}, 1); err != nil {
+			return 0, err
+		}
+		p.seqStored = p.seq
+		return p.seq, nil
+	}
+	p.seq++
+	return p.seq, nil
 }
 
 // finish writes what belongs to the batch and not to one act.
@@ -263,8 +236,10 @@ func (w *writer) finish() error {
 			return err
 		}
 	}
-	if err := w.touches.flush(w.conn); err != nil {
-		return err
+	for _, touch := range w.touches.take(touchLimit) {
+		if _, err := w.conn.exec(sqlTouchSession, touch.args()...); err != nil {
+			return err
+		}
 	}
 	if now := w.clock.now(); now.Sub(w.marked) >= markEvery {
 		w.marked = now

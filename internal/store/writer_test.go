@@ -65,10 +65,10 @@ func together(t *testing.T, s *Store, acts ...func(*act) error) []error {
 	t.Helper()
 	answers := make([]error, len(acts))
 	var done sync.WaitGroup
-	_ = s.writer.do(t.Context(), func(*act) error {
+	_ = s.writer.do(t.Context(), quick, func(*act) error {
 		// The batch takes what waits when this act is over, so all of them are let in first.
 		for i, run := range acts {
-			done.Go(func() { answers[i] = s.writer.do(context.Background(), run) })
+			done.Go(func() { answers[i] = s.writer.do(context.Background(), quick, run) })
 			for len(s.writer.queue) <= i { // one after the other, so that they run in their order
 				runtime.Gosched()
 			}
@@ -135,7 +135,7 @@ func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 			t.Errorf("act %d was answered %v", i, err)
 		}
 	}
-	if err := s.writer.do(t.Context(), tellNote("next")); err != nil {
+	if err := s.writer.do(t.Context(), quick, tellNote("next")); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(notes(t, s), " "); got != "next" {
@@ -157,7 +157,7 @@ func TestALostTransactionFailsTheWholeBatch(t *testing.T) {
 			t.Errorf("act %d was answered %v", i, err)
 		}
 	}
-	if err := s.writer.do(t.Context(), tellNote("next")); err != nil {
+	if err := s.writer.do(t.Context(), quick, tellNote("next")); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(notes(t, s), " "); got != "next" {
@@ -170,19 +170,19 @@ func TestWaitingIsBoundedAndCanBeGivenUp(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
-		_ = s.writer.do(context.Background(), func(*act) error { close(entered); <-leave; return nil })
+		_ = s.writer.do(context.Background(), quick, func(*act) error { close(entered); <-leave; return nil })
 	})
 	<-entered
 
 	ctx, cancel := context.WithCancel(t.Context())
 	answers := make(chan error, queueLimit)
 	for range queueLimit {
-		done.Go(func() { answers <- s.writer.do(ctx, tellNote("given up")) })
+		done.Go(func() { answers <- s.writer.do(ctx, quick, tellNote("given up")) })
 	}
 	for len(s.writer.queue) < queueLimit {
 		runtime.Gosched()
 	}
-	if err := s.writer.do(t.Context(), tellNote("too many")); !errors.Is(err, ErrBusy) {
+	if err := s.writer.do(t.Context(), quick, tellNote("too many")); !errors.Is(err, ErrBusy) {
 		t.Errorf("act %d was answered %v", queueLimit+1, err)
 	}
 	if err := s.Ping(t.Context()); !errors.Is(err, ErrBusy) {
@@ -196,7 +196,7 @@ func TestWaitingIsBoundedAndCanBeGivenUp(t *testing.T) {
 	}
 	close(leave)
 	done.Wait()
-	if err := s.writer.do(t.Context(), tellNote("kept")); err != nil {
+	if err := s.writer.do(t.Context(), quick, tellNote("kept")); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(notes(t, s), " "); got != "kept" {
@@ -212,14 +212,14 @@ func TestCloseAnswersEveryone(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
-		if err := s.writer.do(context.Background(), func(*act) error { close(entered); <-leave; return nil }); err != nil {
+		if err := s.writer.do(context.Background(), quick, func(*act) error { close(entered); <-leave; return nil }); err != nil {
 			t.Errorf("the act under way was answered %v", err)
 		}
 	})
 	<-entered
 	for range 200 {
 		done.Go(func() {
-			if err := s.writer.do(context.Background(), tellNote("late")); err != nil && !errors.Is(err, ErrClosed) {
+			if err := s.writer.do(context.Background(), quick, tellNote("late")); err != nil && !errors.Is(err, ErrClosed) {
 				t.Errorf("a waiting act was answered %v", err)
 			}
 		})

@@ -1,0 +1,320 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"gatehouse"
+)
+
+// What is PostgreSQL's own. Acts run at the same time, each in a READ COMMITTED transaction of its
+// own, so each statement sees what was committed before it began, and a conditional UPDATE that
+// waited for another one looks at the row again. What that does not settle, locks do.
+
+const (
+	// defaultPatience is the longest that an act or a query takes when a request waits for it,
+	// with the wait for a connection. The database's own limits, in percent of it, are lower, so
+	// that it is the one that gives up.
+	defaultPatience = 1700 * time.Millisecond
+	statementShare  = 90
+	lockShare       = 70
+
+	// thoroughTime is for acts that may concern very many rows.
+	thoroughTime = time.Minute
+
+	// idleTime is after how long the database takes back what a replica that froze in the
+	// middle of an act holds.
+	idleTime = 10 * time.Second
+
+	connectTime = time.Second
+	openTime    = 15 * time.Second // for the first connection
+
+	defaultConns    = 16
+	leastConns      = 4
+	connectionLife  = 30 * time.Minute
+	connectionIdle  = 5 * time.Minute
+	actAttempts     = 4
+	oldestPostgres  = 130000
+	migrationLockID = 0x6761746568 // a number of ours for the advisory lock
+)
+
+// postgres is an opened PostgreSQL database.
+type postgres struct {
+	db       *sql.DB
+	patience time.Duration
+	clock    *clock
+	log      *slog.Logger
+	touches  *touches
+	onChange func()
+
+	acts    chan struct{} // those under way, fewer than connections: queries always find one
+	waiting atomic.Int64  // acts and queries, with those under way
+	closed  <-chan struct{}
+	quiet   sync.WaitGroup // the keeper
+
+	offset atomic.Int64  // of the database's clock to this machine's
+	acted  chan struct{} // something was written since the keeper looked
+}
+
+// postgresConfig reads a connection URL.
+func postgresConfig(url string, patience time.Duration) (config *pgx.ConnConfig, conns int, err error) {
+	if config, err = pgx.ParseConfig(url); err != nil {
+		return nil, 0, err // without the password
+	}
+	conns = defaultConns
+	if text, given := config.RuntimeParams["pool_max_conns"]; given {
+		if conns, err = strconv.Atoi(text); err != nil || conns < leastConns {
+			return nil, 0, fmt.Errorf("pool_max_conns must be a number of at least %d", leastConns)
+		}
+		delete(config.RuntimeParams, "pool_max_conns")
+	}
+	if config.ConnectTimeout == 0 || config.ConnectTimeout > connectTime {
+		config.ConnectTimeout = connectTime
+	}
+	// A standby would serve what was revoked.
+	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	for name, value := range map[string]string{
+		"default_transaction_isolation":       "read committed",
+		"synchronous_commit":                  "on",
+		"statement_timeout":                   inMillis(patience * statementShare / 100),
+		"lock_timeout":                        inMillis(patience * lockShare / 100),
+		"idle_in_transaction_session_timeout": inMillis(idleTime),
+		"client_encoding":                     "UTF8",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "gatehouse"
+	}
+	return config, conns, nil
+}
+
+func inMillis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func (s *Store) openPostgres(ctx context.Context, config Config, migrations []migration) (err error) {
+	if config.Patience == 0 {
+		config.Patience = defaultPatience
+	}
+	parsed, conns, err := postgresConfig(config.URL, config.Patience)
+	if err != nil {
+		return err
+	}
+	p := &postgres{
+		db:       stdlib.OpenDB(*parsed),
+		patience: config.Patience,
+		log:      config.Log,
+		touches:  s.touches,
+		onChange: s.snapshot.drop,
+		acts:     make(chan struct{}, conns-conns/4),
+		closed:   s.closed,
+		acted:    make(chan struct{}, 1),
+	}
+	p.db.SetMaxOpenConns(conns)
+	p.db.SetMaxIdleConns(conns)
+	p.db.SetConnMaxLifetime(connectionLife)
+	p.db.SetConnMaxIdleTime(connectionIdle)
+	defer func() {
+		if err != nil {
+			_ = p.db.Close()
+		}
+	}()
+	opening, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	conn, err := p.db.Conn(opening)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	c := &connection{conn: conn, ctx: opening}
+	if err := fitting(c); err != nil {
+		return err
+	}
+	measures := config.Clock == nil
+	if measures {
+		if err := p.measure(c); err != nil {
+			return fmt.Errorf("reading the database's clock: %w", err)
+		}
+		config.Clock = func() time.Time { return time.Now().Add(time.Duration(p.offset.Load())) }
+	}
+	c.ctx = ctx
+	if err := migrate(ctx, postgresMigrator{c}, migrations, millis(config.Clock())); err != nil {
+		return err
+	}
+	if err := s.startClock(c, config); err != nil {
+		return err
+	}
+	p.clock = s.clock
+	s.postgres, s.engine, s.pool = p, p, p
+	p.quiet.Go(func() { p.keep(measures) })
+	return nil
+}
+
+// fitting says whether the database is one that we can work with.
+func fitting(c *connection) error {
+	var encoding, schema string
+	var version int64
+	if _, err := c.one(pgFitting, []any{&encoding, &version, &schema}); err != nil {
+		return err
+	}
+	switch {
+	case version < oldestPostgres:
+		return fmt.Errorf("the server is older than PostgreSQL %d", oldestPostgres/10000)
+	case encoding != "UTF8":
+		return fmt.Errorf("the database's encoding is %s; create it with ENCODING 'UTF8'", encoding)
+	case schema == "":
+		return errors.New("the search_path names no schema that exists")
+	}
+	return nil
+}
+
+// Statements of PostgreSQL alone. Advisory locks rather than FOR SHARE on the rows: shared row locks
+// are written to the row, and as long as new ones come, who wants to change the row waits; here
+// everyone waits in line. Their names begin with the schema, since the locks are the database's.
+const (
+	pgFitting = `SELECT current_setting('server_encoding'), CAST(current_setting('server_version_num') AS BIGINT), COALESCE(CAST(current_schema() AS TEXT), '')`
+	pgClock   = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
+
+	// $1 tenant, $2 kind, $3 name.
+	pgLockName = `hashtextextended(current_schema() || ' ' || CAST($2 AS TEXT) || ' ' || CAST($1 AS TEXT) || ' ' || CAST($3 AS TEXT), 0)`
+	pgHold     = `SELECT pg_advisory_xact_lock_shared(` + pgLockName + `)`
+	pgSeize    = `SELECT pg_advisory_xact_lock(` + pgLockName + `)`
+
+	pgHoldGrant = `SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || ' client ' || CAST($1 AS TEXT) || ' ' || client_id, 0)),
+			pg_advisory_xact_lock_shared(hashtextextended(current_schema() || ' user ' || CAST($1 AS TEXT) || ' ' || subject, 0))
+		FROM grants WHERE tenant = $1 AND id = $2`
+	pgSeizeGrant   = `SELECT id FROM grants WHERE tenant = $1 AND id = $2 FOR UPDATE`
+	pgSeizeSession = `SELECT id FROM sessions WHERE tenant = $1 AND id = $2 FOR UPDATE`
+
+	pgMigrationLock = `SELECT pg_advisory_xact_lock($1)`
+	pgPatience      = `SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $1, true),
+			set_config('idle_in_transaction_session_timeout', $1, true)`
+)
+
+func (p *postgres) hold(a *act, what lock, name string) error {
+	_, err := a.exec(pgHold, a.tenant, string(what), name)
+	return err
+}
+
+// seize waits for those who hold, so the act's time begins anew.
+func (p *postgres) seize(a *act, what lock, name string) error {
+	_, err := a.exec(pgSeize, a.tenant, string(what), name)
+	a.now = p.clock.now()
+	return err
+}
+
+func (p *postgres) holdGrant(a *act, id gatehouse.GrantID) error {
+	_, err := a.exec(pgHoldGrant, a.tenant, id[:])
+	return err
+}
+
+func (p *postgres) seizeGrant(a *act, id gatehouse.GrantID) error {
+	_, err := a.exec(pgSeizeGrant, a.tenant, id[:])
+	return err
+}
+
+func (p *postgres) seizeSession(a *act, id string) error {
+	_, err := a.exec(pgSeizeSession, a.tenant, id)
+	return err
+}
+
+// settle takes the numbers by an update that holds their row until the commit, so that numbers
+// become visible in their order, also to those who follow them at another replica. The statements
+// go in one round trip.
+func (p *postgres) settle(a *act) error {
+	var last int64
+	if _, err := a.one(sqlTakeSeqs, []any{&last}, len(a.last)); err != nil {
+		return err
+	}
+	first, now := last-int64(len(a.last))+1, p.clock.now()
+	batch := &pgx.Batch{}
+	for i, s := range a.last {
+		batch.Queue(s.text, storable(s.args(first+int64(i), now))...)
+	}
+	return a.native(func(c *pgx.Conn) error { return c.SendBatch(a.ctx, batch).Close() })
+}
+
+// native runs with the driver's connection.
+func (c *connection) native(run func(*pgx.Conn) error) error {
+	return c.conn.Raw(func(driver any) error { return run(driver.(*stdlib.Conn).Conn()) })
+}
+
+// postgresMigrator is a connection while it migrates.
+type postgresMigrator struct{ *connection }
+
+// typeName finds the types that migrations write for SQLite and that PostgreSQL calls otherwise.
+var typeName = regexp.MustCompile(`\b(BLOB|TEXT)\b`)
+
+// typeOf is what PostgreSQL calls a type. Texts are compared by their bytes, as SQLite does; integers
+// (BIGINT) are the same on both.
+func typeOf(name string) string {
+	if name == "BLOB" {
+		return "BYTEA"
+	}
+	return `TEXT COLLATE "C"`
+}
+
+func (m postgresMigrator) script(text string) error {
+	text = typeName.ReplaceAllStringFunc(text, typeOf)
+	return m.native(func(c *pgx.Conn) error {
+		_, err := c.PgConn().Exec(m.ctx, text).ReadAll()
+		return err
+	})
+}
+
+func (m postgresMigrator) begin() error {
+	if err := m.beginTransaction(); err != nil {
+		return err
+	}
+	if _, err := m.exec(pgPatience, "0"); err != nil {
+		return err
+	}
+	_, err := m.exec(pgMigrationLock, int64(migrationLockID))
+	return err
+}
+
+func (m postgresMigrator) commit() error { return m.commitTransaction() }
+func (m postgresMigrator) rollback()     { m.abandon() }
+
+func (c *connection) beginTransaction() error {
+	return c.native(func(conn *pgx.Conn) error {
+		_, err := conn.PgConn().Exec(c.ctx, "BEGIN").ReadAll()
+		return err
+	})
+}
+
+// errNotCommitted means that COMMIT was answered by ROLLBACK.
+var errNotCommitted = errors.New("the transaction had failed before its commit")
+
+func (c *connection) commitTransaction() error {
+	return c.native(func(conn *pgx.Conn) error {
+		results, err := conn.PgConn().Exec(c.ctx, "COMMIT").ReadAll()
+		if err == nil && (len(results) != 1 || results[0].CommandTag.String() != "COMMIT") {
+			err = errNotCommitted
+		}
+		return err
+	})
+}
+
+// abandon rolls back. A connection on which that fails is given up.
+func (c *connection) abandon() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), connectTime)
+	defer cancel()
+	_ = c.native(func(conn *pgx.Conn) error {
+		if _, err := conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+			_ = conn.Close(ctx)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,62 @@
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// postgresVariable has the URL of a PostgreSQL database in which tests may make schemas.
+	postgresVariable = "GATEHOUSE_TEST_POSTGRES"
+	// servicesVariable is 1 when nothing may be skipped for lack of a service.
+	servicesVariable = "GATEHOUSE_TEST_SERVICES"
+
+	schemaTime = 30 * time.Second
+)
+
+// PostgresURL returns the URL of an empty schema in the PostgreSQL database of the tests. The schema
+// goes with the test. Without such a database the test is skipped, or fails where no service may
+// be missing.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	base := os.Getenv(postgresVariable)
+	if base == "" {
+		if os.Getenv(servicesVariable) == "1" {
+			t.Fatalf("%s is not set: scripts/test starts a PostgreSQL server and sets it", postgresVariable)
+		}
+		t.Skipf("%s is not set; scripts/test starts a PostgreSQL server and sets it", postgresVariable)
+	}
+	location, err := url.Parse(base)
+	if err != nil {
+		t.Fatalf("%s is no URL", postgresVariable)
+	}
+	schema := "test_" + strings.ToLower(rand.Text()[:16])
+	command(t, base, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { command(t, base, "DROP SCHEMA "+schema+" CASCADE") })
+	query := location.Query()
+	query.Set("search_path", schema)
+	location.RawQuery = query.Encode()
+	return location.String()
+}
+
+// command runs one command on a connection of its own.
+func command(t testing.TB, url, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), schemaTime)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatalf("connecting to PostgreSQL: %v", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, text); err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
+}

@@ -98,7 +98,7 @@ func TestStoriesOfTheAuthorizationEndpoint(t *testing.T) {
 
 	tell(t, "rfc6749/authorize-ignored", `What the server does not know is ignored, what is empty counts as absent, and the order of
 		parameters and scopes means nothing. RFC 6749 §3.1 and §3.3, OpenID Connect Core §3.1.2.1 and §15.1.`, func(s *story) {
-		spec.Covers(s.T, "RFC6749-3.1-4", "RFC6749-3.1-5", "RFC6749-3.3-2", "OIDCC-3.1.2.1-18", "OIDCC-5.5-2")
+		spec.Covers(s.T, "RFC6749-3.1-4", "RFC6749-3.1-5", "RFC6749-3.3-2", "OIDCC-3.1.2.1-18", "OIDCC-5.5-2", "OIDCC-15.1-1")
 		s.signIn()
 		s.note("Unknown parameters, and scopes that are the same in another order.")
 		s.ask("scope", "photos:read openid", "frobnicate", "yes", "nonce", "")

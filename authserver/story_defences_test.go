@@ -32,7 +32,7 @@ import (
 func TestStoriesOfOurFaults(t *testing.T) {
 	tell(t, "rfc6749/server-error", `When the server itself fails, the client learns that, an id and nothing else: at the redirect URI once it is
 		trusted, else as JSON. RFC 6749 §4.1.2.1 and §5.2.`, func(s *story) {
-		spec.Covers(s.T, "LG-03")
+		spec.Covers(s.T, "LG-03", "RFC6749-4.1.2.1-5")
 		tokens := s.tokens()
 		if err := s.Issuer.Server().Store().Close(); err != nil {
 			s.Fatal(err)

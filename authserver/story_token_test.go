@@ -84,7 +84,7 @@ func TestStoriesOfTheTokenEndpoint(t *testing.T) {
 
 	tell(t, "rfc6749/client-credentials", `A service gets a token of its own: no user, no refresh token, no ID token, and never more scope
 		than it registered. RFC 6749 §4.4.`, func(s *story) {
-		spec.Covers(s.T, "RFC6749-4.4-1", "RFC6749-4.4-2", "RFC6749-4.4-3", "RFC6749-3.3-3", "RFC6749-3.3-1", "CA-08", "RFC6749-10.3-2", "RFC9700-2.2.2-1")
+		spec.Covers(s.T, "RFC6749-4.4-1", "RFC6749-4.4-2", "RFC6749-4.4-3", "RFC6749-3.3-3", "RFC6749-3.3-1", "CA-08")
 		s.wants(s.post("/token", "svc", "grant_type", "client_credentials", "scope", "photos:read"), http.StatusOK, "")
 		s.note("Without scope, and with the resource named, it gets what it registered there.")
 		s.wants(s.post("/token", "svc", "grant_type", "client_credentials", "resource", "https://photos.example"), http.StatusOK, "")

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// orchestratorVariable is what Kubernetes sets in every container for a service that happens to be
-// called like the prefix. Nobody wrote these, so they are no mistakes.
-var orchestratorVariable = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_[0-9]+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)$`)
+// foreignVariable is what Kubernetes sets in every container for a service that happens to be called
+// like the prefix, and what tells the project's own tests what they may use. Nobody meant these as
+// settings, so they are no mistakes.
+var foreignVariable = regexp.MustCompile(`^(TEST_[A-Z0-9_]+|SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_[0-9]+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)$`)
 
 // setting is one field that a variable can set.
 type setting struct {
@@ -45,7 +46,7 @@ func Environment(prefix string, environ []string, v any) error {
 			if err := assign(settings[i], value, target.Elem()); err != nil {
 				problems = append(problems, err)
 			}
-		case !orchestratorVariable.MatchString(name[len(prefix):]):
+		case !foreignVariable.MatchString(name[len(prefix):]):
 			problems = append(problems, unknownVariable(prefix, name, settings))
 		}
 	}

@@ -73,7 +73,7 @@ func TestEnvironmentRefuses(t *testing.T) {
 
 // A Kubernetes service called gatehouse puts these into every container of its namespace.
 func TestEnvironmentPassesOverServiceLinks(t *testing.T) {
-	links := []string{"G_SERVICE_HOST=10.0.0.1", "G_SERVICE_PORT=80", "G_SERVICE_PORT_HTTP=80", "G_PORT=tcp://10.0.0.1:80", "G_PORT_80_TCP=tcp://10.0.0.1:80", "G_PORT_80_TCP_PROTO=tcp"}
+	links := []string{"G_SERVICE_HOST=10.0.0.1", "G_SERVICE_PORT=80", "G_SERVICE_PORT_HTTP=80", "G_PORT=tcp://10.0.0.1:80", "G_PORT_80_TCP=tcp://10.0.0.1:80", "G_PORT_80_TCP_PROTO=tcp", "G_TEST_SERVICES=1"}
 	if err := config.Environment("G_", links, &struct{ Listen string }{}); err != nil {
 		t.Error(err)
 	}

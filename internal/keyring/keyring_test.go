@@ -341,7 +341,8 @@ func TestDerivedKeysDifferByPurposeAndTenant(t *testing.T) {
 			}
 		}
 	}
-	if once, again := keys.MACRing(tenant, "grant"), keys.MACRing(tenant, "grant"); once != again {
+	once := keys.MACRing(tenant, "grant")
+	if again := keys.MACRing(tenant, "grant"); once != again {
 		t.Error("the same ring is derived twice")
 	}
 }

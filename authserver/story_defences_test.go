@@ -50,7 +50,7 @@ func TestStoriesOfOurFaults(t *testing.T) {
 
 	tell(t, "rfc6749/slow-down", `A client that fails again and again is told to wait, before its secret is looked at.
 		RFC 6749 §4.1.2.1 and §5.2, RFC 6585 §4.`, func(s *story) {
-		spec.Covers(s.T, "RFC6749-4.1.2.1-5")
+		spec.Covers(s.T, "RFC6749-4.1.2.1-5", "RFC6749-2.3.1-4")
 		guess := func() gatehousetest.Answer {
 			return s.Issuer.Post(s.T, "/token", "svc", "wrong", url.Values{"grant_type": {"client_credentials"}})
 		}

@@ -156,7 +156,7 @@ func TestStoriesOfUserinfo(t *testing.T) {
 func TestStoriesOfSigningInAgain(t *testing.T) {
 	tell(t, "oidc-core/prompt-none", `prompt=none shows no page: the answer is a code, or an error that says which page would have been needed.
 		OpenID Connect Core §3.1.2.1 and §3.1.2.6.`, func(s *story) {
-		spec.Covers(s.T, "OIDCC-3.1.2.1-7", "OIDCC-3.1.2.1-11", "OIDCC-3.1.2.3-2", "OIDCC-3.1.2.4-2", "OIDCC-3.1.2.6-1", "OIDF-18", "OIDF-20")
+		spec.Covers(s.T, "OIDCC-3.1.2.1-16", "OIDCC-3.1.2.1-7", "OIDCC-3.1.2.1-11", "OIDCC-3.1.2.3-2", "OIDCC-3.1.2.4-2", "OIDCC-3.1.2.6-1", "OIDF-18", "OIDF-20")
 		s.note("Nobody is signed in.")
 		s.refused("login_required", "prompt", "none")
 		first := s.tokens()

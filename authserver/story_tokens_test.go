@@ -169,7 +169,7 @@ func TestStoriesOfIntrospection(t *testing.T) {
 func TestStoriesOfResources(t *testing.T) {
 	tell(t, "rfc8707/one-of-several", `A grant may be for several resources, a token is for one: the resource parameter says which, at the code's
 		redemption and at each refresh, and the scope is cut to it. RFC 8707 §2.`, func(s *story) {
-		spec.Covers(s.T, "RFC8707-2.1-1", "RFC8707-2.2-1", "RFC8707-2.2-2", "RFC8707-2.2-4", "RFC9068-3-1", "RFC9700-2.3-1", "RFC9700-4.9.1-1", "RFC9700-4.10.2-1", "RFC6749-10.3-2")
+		spec.Covers(s.T, "RFC8707-2-3", "RFC8707-2.1-1", "RFC8707-2.2-1", "RFC8707-2.2-2", "RFC8707-2.2-4", "RFC9068-3-1", "RFC9700-2.3-1", "RFC9700-4.9.1-1", "RFC9700-4.10.2-1", "RFC6749-10.3-2")
 		target := request("scope", "openid photos:read photos:write ledger:read") + "&resource=https%3A%2F%2Fphotos.example&resource=https%3A%2F%2Fledger.example"
 		s.SignIn(target, "alice", "wonderland-alice")
 		back := s.visit(target)

@@ -65,7 +65,7 @@ const ownSkew = time.Nanosecond
 const maxOpaqueLength = 2 << 10
 
 func (s *Server) openOpaque(tenant gatehouse.Tenant, encoded string) (accessClaims, bool) {
-	if len(encoded) > maxOpaqueLength {
+	if len(encoded) > maxOpaqueLength || strings.ContainsAny(encoded, "\r\n") { // encoding/base64 skips these
 		return accessClaims{}, false
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)

@@ -8,6 +8,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/spec"
+	"gatehouse/oauth"
 )
 
 func TestPK01NoCodeWithoutAChallenge(t *testing.T) {
@@ -51,7 +52,7 @@ func TestPK02Downgrade(t *testing.T) {
 }
 
 func TestPK03OnlyS256(t *testing.T) {
-	spec.Covers(t, "PK-03", "RFC7636-4.2-1", "RFC7636-7.2-1", "RFC9700-2.1.1-2")
+	spec.Covers(t, "PK-03", "RFC7636-4.3-1", "RFC7636-7.2-1", "RFC9700-2.1.1-2")
 	s := open(t)
 	s.code()
 	for _, method := range []string{"plain", "", "s256", "S512", "S256 ", "none", "PLAIN"} {
@@ -175,4 +176,31 @@ func TestWrongRequestsGoBackWithTheirReason(t *testing.T) {
 	s.change("evil", func(client *gatehouse.Client) { client.GrantTypes = []string{gatehouse.GrantClientCredentials} })
 	s.wantAnswer(s.Get(request("client_id", "evil", "redirect_uri", callbacks["evil"])), callbacks["evil"], "unauthorized_client")
 	s.wantAnswer(s.Get(request()), webCallback, "")
+}
+
+// TestLineBreaksAreNoPartOfAnything: encoding/base64 skips them.
+func TestLineBreaksAreNoPartOfAnything(t *testing.T) {
+	s := open(t, func(settings *gatehouse.Settings) { settings.RateLimits.FailuresPerAddress = -1 })
+	for count := range 100 {
+		breaks := strings.Repeat("\n", count)
+		for _, prefix := range []string{"ghc_", "ghr_", "gha_"} {
+			s.wants(s.redeem(prefix+breaks+"AA"), http.StatusBadRequest, "invalid_grant")
+			s.wants(s.refresh(prefix+breaks), http.StatusBadRequest, "invalid_grant")
+		}
+	}
+	code := s.code()
+	s.wants(s.redeem(code[:40]+"\n"+code[40:]), http.StatusBadRequest, "invalid_grant")
+	s.wants(s.redeem(code[:40]+"\n"+code[41:]), http.StatusBadRequest, "invalid_grant")
+	s.wants(s.redeem(code), http.StatusOK, "")
+	opaque := s.wants(s.token("svc", photos("scope", "ledger:read")), http.StatusOK, "").Member("access_token")
+	for text, active := range map[string]string{opaque[:40] + "\r\n" + opaque[40:]: "false", opaque: "true"} {
+		if got := s.post("/introspect", "svc", url.Values{"token": {text}}).Member("active"); got != active {
+			t.Errorf("%q is active: %s", text, got)
+		}
+	}
+	challenge := oauth.ChallengeS256(verifier)
+	s.wantAnswer(s.Get(request("code_challenge", challenge[:20]+"\n"+challenge[20:])), webCallback, "invalid_request")
+	browser := s.anew(t)
+	i := browser.Get(request()).Hidden().Get("i")
+	s.wantPage(browser.Get("/login?i="+url.QueryEscape(i[:40]+"\n"+i[40:])), "interaction-invalid")
 }

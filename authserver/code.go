@@ -179,7 +179,7 @@ func (k grantKeys) open(text, prefix, kind string, length int) (body []byte, key
 		return nil, 0, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || raw[0] != nameVersion {
+	if err != nil || len(raw) != length+tagLength || raw[0] != nameVersion { // encoding/base64 skips line breaks
 		return nil, 0, false
 	}
 	keyID = binary.BigEndian.Uint32(raw[1:])

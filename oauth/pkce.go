@@ -20,7 +20,8 @@ const (
 // unpadded base64url of 32 octets (RFC 7636 §4.2).
 func ValidChallenge(challenge string) bool {
 	decoded, err := base64.RawURLEncoding.Strict().DecodeString(challenge)
-	return err == nil && len(decoded) == sha256.Size
+	// encoding/base64 skips line breaks, so the length is compared on both sides.
+	return err == nil && len(decoded) == sha256.Size && len(challenge) == base64.RawURLEncoding.EncodedLen(sha256.Size)
 }
 
 // ValidVerifier says whether the text is a code_verifier by the grammar of

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse"
@@ -181,8 +182,8 @@ func (b *Box) open(tenant gatehouse.TenantID, text string, stage Stage) (Interac
 	if len(text) > MaxSealedLength {
 		return Interaction{}, false
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
+	sealed, found := decode(text)
+	if !found {
 		return Interaction{}, false
 	}
 	plaintext, opened := b.ring(tenant).Open(sealed, additionalData(tenant, stage))
@@ -204,6 +205,12 @@ func (b *Box) open(tenant gatehouse.TenantID, text string, stage Stage) (Interac
 		Scope: scope, Resources: w.Resources, Prompt: w.Prompt, MaxAge: w.MaxAge, LoginHint: w.LoginHint,
 		UILocales: w.UILocales, HintSubject: w.HintSubject, Session: w.Session, Subject: w.Subject,
 	}, true
+}
+
+// decode reads unpadded base64url in the one way in which it is written.
+func decode(text string) ([]byte, bool) {
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return decoded, err == nil && !strings.ContainsAny(text, "\r\n") // which encoding/base64 skips
 }
 
 func (b *Box) ring(tenant gatehouse.TenantID) *seal.Ring {
@@ -236,8 +243,8 @@ func (b *Box) FormToken(r *endpoint.Request, binding, form string, in Interactio
 // request, the form and the interaction.
 func (b *Box) CheckFormToken(r *endpoint.Request, token, form string, in Interaction) bool {
 	binding := b.Binding(r)
-	sent, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || binding == "" {
+	sent, found := decode(token)
+	if !found || binding == "" {
 		return false
 	}
 	ring := b.Keys.MACRing(r.Tenant.ID, "form token")

@@ -102,11 +102,22 @@ func (e *Error) Public() string {
 	return e.Description + " (" + e.ID + ")"
 }
 
-// AsError returns the refusal inside err, or a server_error with err as its
-// cause when err is a fault of ours.
+// passing is a fault that passes by itself, such as a database that is gone.
+type passing interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// AsError returns the refusal inside err. When err is a fault of ours it
+// returns a server_error with err as its cause, or temporarily_unavailable if
+// the fault passes by itself.
 func AsError(err error) *Error {
 	if refusal, ok := errors.AsType[*Error](err); ok {
 		return refusal
+	}
+	if fault, ok := errors.AsType[passing](err); ok {
+		return Refuse("unavailable", TemporarilyUnavailable, "The server cannot do this at the moment. Try again in a little while.").
+			After(fault.RetryAfter()).Because(err)
 	}
 	return Fault(err)
 }

@@ -43,10 +43,12 @@ type engine interface {
 	seize(a *act, what lock, name string) error
 
 	// holdGrant holds the client and the user of a grant; seizeGrant is for what is decided by
-	// a look at the grant's row; seizeSession is for what is born from the session's row.
+	// a look at the grant's row; seizeSession is for what is born from the session's row,
+	// seizeKey for counting in kv.
 	holdGrant(a *act, id gatehouse.GrantID) error
 	seizeGrant(a *act, id gatehouse.GrantID) error
 	seizeSession(a *act, id string) error
+	seizeKey(a *act, key string) error
 
 	// settle runs the act's last statements.
 	settle(a *act) error

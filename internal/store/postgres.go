@@ -195,6 +195,7 @@ const (
 			pg_advisory_xact_lock_shared(hashtextextended(current_schema() || ' user ' || CAST($1 AS TEXT) || ' ' || subject, 0))
 		FROM grants WHERE tenant = $1 AND id = $2`
 	pgSeizeGrant   = `SELECT id FROM grants WHERE tenant = $1 AND id = $2 FOR UPDATE`
+	pgSeizeKey     = `SELECT key FROM kv WHERE key = $1 FOR UPDATE`
 	pgSeizeSession = `SELECT id FROM sessions WHERE tenant = $1 AND id = $2 FOR UPDATE`
 
 	pgMigrationLock = `SELECT pg_advisory_xact_lock($1)`
@@ -226,6 +227,11 @@ func (p *postgres) seizeGrant(a *act, id gatehouse.GrantID) error {
 
 func (p *postgres) seizeSession(a *act, id string) error {
 	_, err := a.exec(pgSeizeSession, a.tenant, id)
+	return err
+}
+
+func (p *postgres) seizeKey(a *act, key string) error {
+	_, err := a.exec(pgSeizeKey, []byte(key))
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/storetest"
+	"gatehouse/kv"
+	"gatehouse/kv/kvtest"
 )
 
 // opener opens the databases of tests: for each test the one that locate names.
@@ -22,7 +24,10 @@ func opener(locate func(t *testing.T) store.Config) storetest.Open {
 			known.Store(t, config)
 		}
 		located := config.(store.Config)
-		located.Clock, located.Log = clock.Now, slog.New(slog.DiscardHandler)
+		located.Log = slog.New(slog.DiscardHandler)
+		if clock != nil {
+			located.Clock = clock.Now
+		}
 		s, err := store.Open(t.Context(), located)
 		if err != nil {
 			t.Fatal(err)
@@ -40,6 +45,19 @@ func TestSQLite(t *testing.T) {
 	storetest.Run(t, opener(func(t *testing.T) store.Config {
 		return store.Config{Path: filepath.Join(t.TempDir(), "gatehouse.db")}
 	}))
+}
+
+func TestKVInSQLite(t *testing.T) {
+	s := opener(func(t *testing.T) store.Config { return store.Config{Path: filepath.Join(t.TempDir(), "gatehouse.db")} })
+	kvtest.Run(t, func(t *testing.T) kv.Store { return s(t, nil).KV() })
+}
+
+func TestKVInPostgreSQL(t *testing.T) {
+	storetest.PostgresURL(t)
+	s := opener(func(t *testing.T) store.Config {
+		return store.Config{URL: storetest.PostgresURL(t), Patience: time.Minute}
+	})
+	kvtest.Run(t, func(t *testing.T) kv.Store { return s(t, nil).KV() })
 }
 
 func TestPostgreSQL(t *testing.T) {

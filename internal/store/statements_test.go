@@ -19,6 +19,7 @@ var untenanted = []string{
 	"sqlCountChange", "sqlChangeCount", "sqlTakeSeqs", "sqlStoreSeq", "sqlClock", "sqlStoreClock",
 	"sqlKeyEncryptionKey", "sqlSetKeyEncryptionKey",
 	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents",
+	"sqlKVAdd", "sqlKVSet", "sqlKVSwap", "sqlKVPut", "sqlKVGet", "sqlKVTake", "sqlKVDelete", "sqlKVCount", "sqlKVSweep",
 }
 
 // statements returns the constants of the sql_*.go files by name, as the compiler sees them.
@@ -128,7 +129,7 @@ func TestStatementsPrepare(t *testing.T) {
 
 func TestEveryTableBeginsItsKeyWithTheTenant(t *testing.T) {
 	s := openTest(t)
-	own := []string{"migrations", "counters", "key_encryption_key"}
+	own := []string{"migrations", "counters", "key_encryption_key", "kv"}
 	seen := 0
 	err := s.writer.do(t.Context(), quick, func(a *act) error {
 		return a.each(`SELECT m.name, COALESCE((SELECT name FROM pragma_table_info(m.name) WHERE pk = 1), '')

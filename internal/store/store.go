@@ -35,6 +35,7 @@ type Store struct {
 	clock    *clock
 	snapshot *snapshot
 	touches  *touches
+	kv       sqlKV
 
 	// Of a store on SQLite.
 	db     *database
@@ -61,6 +62,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
+	s.kv.store = s
 	if config.URL != "" {
 		if config.Path != "" {
 			return nil, errors.New("opening the database: both a path and a URL were given")

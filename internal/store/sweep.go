@@ -27,10 +27,13 @@ func sweepings() []sweeping {
 	}
 }
 
-// Sweep removes, in small acts, grants and endings that concern no living token, and sessions and
+// Sweep removes, in small acts, keys that have expired, grants and endings that concern no living token, and sessions and
 // events older than the tenant's retention. It returns how many rows it removed, also with an
 // error.
 func (s *Store) Sweep(ctx context.Context) (removed int, err error) {
+	if removed, err = s.sweepKV(ctx); err != nil {
+		return removed, err
+	}
 	for _, table := range sweepings() {
 		after := ""
 		for {

@@ -200,6 +200,7 @@ func (w *writer) seize(*act, lock, string) error           { return nil }
 func (w *writer) holdGrant(*act, gatehouse.GrantID) error  { return nil }
 func (w *writer) seizeGrant(*act, gatehouse.GrantID) error { return nil }
 func (w *writer) seizeSession(*act, string) error          { return nil }
+func (w *writer) seizeKey(*act, string) error              { return nil }
 
 func (w *writer) settle(a *act) error {
 	for _, s := range a.last {

@@ -14,7 +14,7 @@ import (
 )
 
 // shared are the methods that belong to no tenant.
-var shared = []string{"ClockOffset", "Close", "KeyEncryptionKey", "Now", "Ping", "SetKeyEncryptionKey", "Sweep"}
+var shared = []string{"ClockOffset", "Close", "KV", "KeyEncryptionKey", "Now", "Ping", "SetKeyEncryptionKey", "Sweep"}
 
 // asked are the methods that picture asks.
 var asked = []string{

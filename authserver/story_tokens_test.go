@@ -203,6 +203,10 @@ func TestStoriesOfResources(t *testing.T) {
     redirect_uris: [https://diary.example/cb]
     scope: openid ledger:read photos:read
     default_resource: https://ledger.example
+  - client_id: ledger-api
+    client_secret: ledger-api-secret-that-is-long-enough-to-be
+    grant_types: [client_credentials]
+    introspects: [https://ledger.example]
 `)}, func(s *story) {
 		spec.Covers(s.T, "RFC8707-2.2-3")
 		for _, scope := range []string{"openid photos:read", "openid"} {
@@ -212,7 +216,11 @@ func TestStoriesOfResources(t *testing.T) {
 		s.note("One with a default asks for openid.")
 		code := s.code("client_id", "diary", "redirect_uri", "https://diary.example/cb", "scope", "openid")
 		tokens := s.wants(s.post("/token", "diary", "grant_type", "authorization_code", "code", code, "code_verifier", verifier), http.StatusOK, "")
-		s.wants(s.post("/introspect", "web", "token", tokens.Member("access_token")), http.StatusOK, "")
+		asked := s.send(http.MethodPost, "/introspect", encoded("token", tokens.Member("access_token")), "Content-Type", formType,
+			"Authorization", basic("ledger-api", "ledger-api-secret-that-is-long-enough-to-be"))
+		if asked.Member("aud") != "https://ledger.example" {
+			s.Errorf("the token is for %q", asked.Member("aud"))
+		}
 	})
 
 	tell(t, "rfc8707/client-credentials", `A service whose scopes belong to several resources names the one it means. RFC 8707 §2.2.`, func(s *story) {

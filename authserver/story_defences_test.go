@@ -22,74 +22,11 @@ import (
 
 	"gatehouse"
 	"gatehouse/gatehousetest"
-	"gatehouse/internal/secret"
 	"gatehouse/internal/spec"
 	"gatehouse/internal/store"
 	"gatehouse/jose"
 	"gatehouse/token"
 )
-
-func TestStoriesOfOurFaults(t *testing.T) {
-	tell(t, "rfc6749/server-error", `When the server itself fails, the client learns that, an id and nothing else: at the redirect URI once it is
-		trusted, else as JSON. RFC 6749 §4.1.2.1 and §5.2.`, func(s *story) {
-		spec.Covers(s.T, "LG-03", "RFC6749-4.1.2.1-5")
-		tokens := s.tokens()
-		if err := s.Issuer.Server().Store().Close(); err != nil {
-			s.Fatal(err)
-		}
-		s.note("The database has gone away. The request of a client whose redirect URI is known to be right.")
-		s.refused("server_error", "prompt", "none")
-		s.note("A refresh: no invalid_grant, which would sign the user out.")
-		s.wants(s.renew(tokens.Member("refresh_token")), http.StatusInternalServerError, "server_error")
-		s.note("UserInfo.")
-		s.wants(s.bearer(tokens.Member("access_token")), http.StatusInternalServerError, "server_error")
-		s.note("The database stays away: until it answers, nothing is served.")
-		s.later(time.Second)
-		s.wantsStatus(s.ask().Answer, http.StatusServiceUnavailable)
-	})
-
-	tell(t, "rfc6749/slow-down", `A client that fails again and again is told to wait, before its secret is looked at.
-		RFC 6749 §4.1.2.1 and §5.2, RFC 6585 §4.`, func(s *story) {
-		spec.Covers(s.T, "RFC6749-4.1.2.1-5", "RFC6749-2.3.1-4")
-		guess := func() gatehousetest.Answer {
-			return s.Issuer.Post(s.T, "/token", "svc", "wrong", url.Values{"grant_type": {"client_credentials"}})
-		}
-		failures := 0
-		for guess().StatusCode == http.StatusUnauthorized {
-			if failures++; failures > 10000 {
-				s.Fatal("nobody stops it")
-			}
-		}
-		s.wants(s.post("/token", "svc", "grant_type", "client_credentials", "scope", "photos:read"), http.StatusTooManyRequests, "temporarily_unavailable")
-		s.later(time.Minute)
-		s.wants(s.post("/token", "svc", "grant_type", "client_credentials", "scope", "photos:read"), http.StatusOK, "")
-	})
-
-	tell(t, "rfc6749/secret-rotation", `A new secret takes the old one's place; the old one stays good for the overlap that was chosen, and no
-		longer. RFC 6819 §5.2.3.5.`, func(s *story) {
-		spec.Covers(s.T, "RFC6819-5.2.3.5-1")
-		kept, ctx := s.Issuer.Server().Store(), context.Background()
-		const fresh = "another-secret-that-is-long-enough-to-be-random"
-		found, err := kept.AddClientSecret(ctx, gatehouse.DefaultTenant, "svc", sha256Secret(fresh), time.Now().Add(time.Hour), gatehouse.Event{})
-		if err != nil || !found {
-			s.Fatal(found, err)
-		}
-		ask := func(text string, status int, code string) {
-			s.Helper()
-			s.wants(s.send(http.MethodPost, "/token", encoded("grant_type", "client_credentials", "scope", "photos:read"), "Content-Type", formType,
-				"Authorization", basic("svc", text)), status, code)
-		}
-		ask(secrets["svc"], http.StatusOK, "")
-		ask(fresh, http.StatusOK, "")
-		s.later(time.Hour)
-		ask(secrets["svc"], http.StatusUnauthorized, "invalid_client")
-		ask(fresh, http.StatusOK, "")
-	})
-}
-
-func sha256Secret(text string) gatehouse.ClientSecret {
-	return gatehouse.ClientSecret{ID: "next", Kind: gatehouse.SecretSHA256, Hash: secret.Hash(text), CreatedAt: time.Now()}
-}
 
 // wholeLife lives through everything that has secrets, and returns them by
 // what they are.

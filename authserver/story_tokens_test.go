@@ -64,14 +64,19 @@ func TestStoriesOfRevocation(t *testing.T) {
 		RFC 7009 §2.2.1.`, func(s *story) {
 		spec.Covers(s.T, "RFC7009-2.2.1-2", "IN-05")
 		tokens := s.tokens()
-		if err := s.Issuer.Server().Store().Close(); err != nil {
-			s.Fatal(err)
-		}
+		s.breakTable("grants")
+		s.breakTable("endings")
+		s.note("The database has lost the tables that say so.")
 		s.wants(s.post("/revoke", "web", "token", tokens.Member("refresh_token")), http.StatusServiceUnavailable, "server_error")
 		s.wants(s.post("/revoke", "web", "token", tokens.Member("access_token")), http.StatusServiceUnavailable, "server_error")
 		s.note("What needs no storing is answered as ever.")
 		s.wants(s.post("/revoke", "web", "token", "nonsense"), http.StatusOK, "")
 		s.wants(s.post("/revoke", "web"), http.StatusBadRequest, "invalid_request")
+		s.note("The database has gone away altogether.")
+		if err := s.Issuer.Server().Store().Close(); err != nil {
+			s.Fatal(err)
+		}
+		s.wants(s.post("/revoke", "web", "token", tokens.Member("refresh_token")), http.StatusServiceUnavailable, "temporarily_unavailable")
 	})
 
 	tell(t, "rfc7009/refusals", `The client authenticates as at the token endpoint, and says which token it means. RFC 7009 §2.1 and §2.2.1.`, func(s *story) {

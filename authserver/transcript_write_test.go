@@ -205,7 +205,6 @@ type outline struct {
 	mark   string
 	words  []string
 	silent int // inside script, style or noscript
-	ids    []string
 }
 
 func (o *outline) line(text string) { o.WriteString(o.mark + text + "\n") }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"gatehouse/internal/config"
@@ -28,7 +29,8 @@ type Config struct {
 	// Data is the directory of the database, the key file and the control
 	// socket.
 	Data string `yaml:"data"`
-	// Database is the SQLite file; gatehouse.db in Data when empty.
+	// Database is the SQLite file, gatehouse.db in Data when empty, or the URL
+	// of a PostgreSQL database: postgres://USER:PASSWORD@HOST/DATABASE.
 	Database string `yaml:"database"`
 	// KeyFile holds the key-encryption key; gatehouse.key in Data when empty.
 	KeyFile string `yaml:"key_file"`
@@ -48,6 +50,9 @@ type Config struct {
 	// InsecureAllowHTTP admits an http public_url on a host that is not
 	// loopback.
 	InsecureAllowHTTP bool `yaml:"insecure_allow_http"`
+
+	clock    func() time.Time // the database's own when nil
+	patience time.Duration    // the store's own when 0
 }
 
 // TLS names a certificate chain and its key in PEM files. They are read again
@@ -109,14 +114,17 @@ func LoadConfig(path string, environ []string) (Config, error) {
 }
 
 func (c *Config) resolve(directory string) {
-	for _, path := range []*string{&c.Data, &c.Database, &c.KeyFile, &c.Apply, &c.CAFile, &c.TLS.Certificate, &c.TLS.Key} {
+	if c.Database != "" && !filepath.IsAbs(c.Database) && !strings.Contains(c.Database, "://") {
+		c.Database = filepath.Join(directory, c.Database)
+	}
+	for _, path := range []*string{&c.Data, &c.KeyFile, &c.Apply, &c.CAFile, &c.TLS.Certificate, &c.TLS.Key} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(directory, *path)
 		}
 	}
 }
 
-// DatabasePath returns where the database is.
+// DatabasePath returns where the SQLite database is.
 func (c Config) DatabasePath() string { return c.within(c.Database, databaseFile) }
 
 // KeyPath returns where the key-encryption key is.
@@ -138,8 +146,8 @@ func (c Config) within(path, name string) string {
 func (c Config) Check() error {
 	var problems []error
 	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if c.Data == "" && (c.Database == "" || c.KeyFile == "") {
-		complain("data is missing; name the directory for the database and the key file")
+	if err := c.checkDatabase(); err != nil {
+		problems = append(problems, err)
 	}
 	if err := c.checkPublicURL(); err != nil {
 		problems = append(problems, err)

@@ -57,12 +57,10 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	if s.outbound, err = egress.NewClient(egress.Config{Allow: config.Egress.Allow, RootCAs: roots}); err != nil {
 		return nil, fmt.Errorf("egress.allow: %w", err)
 	}
-	for _, directory := range []string{config.Data, filepath.Dir(config.DatabasePath())} {
-		if err := makeDirectory(directory); err != nil {
-			return nil, fmt.Errorf("make the data directory: %w", err)
-		}
+	if err := config.makeDirectories(); err != nil {
+		return nil, err
 	}
-	if s.store, err = store.Open(ctx, store.Config{Path: config.DatabasePath(), Log: log}); err != nil {
+	if s.store, err = store.Open(ctx, config.StoreConfig(log)); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -80,6 +78,19 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	return s, s.assemble(keys)
 }
 
+func (c Config) makeDirectories() error {
+	directories := []string{c.Data}
+	if !c.OnPostgres() {
+		directories = append(directories, filepath.Dir(c.DatabasePath()))
+	}
+	for _, directory := range directories {
+		if err := makeDirectory(directory); err != nil {
+			return fmt.Errorf("make the data directory: %w", err)
+		}
+	}
+	return nil
+}
+
 // makeDirectory makes a directory for its owner alone, unless it is there.
 func makeDirectory(path string) error {
 	if path == "" {
@@ -88,22 +99,30 @@ func makeDirectory(path string) error {
 	return os.MkdirAll(path, 0o700)
 }
 
-// openKeys reads the key-encryption key, making it together with a new
-// database, and opens the keyring.
+// openKeys reads the key-encryption key, making it together with a new SQLite
+// database, and opens the keyring. On PostgreSQL it makes none: each replica
+// would make its own.
 func (s *Server) openKeys(ctx context.Context) (*keyring.Keyring, error) {
 	kek, err := seal.ReadKeyFile(s.config.KeyPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		recorded, found, recordErr := s.store.KeyEncryptionKey(ctx)
+		_, found, recordErr := s.store.KeyEncryptionKey(ctx)
 		if recordErr != nil {
 			return nil, recordErr
 		}
-		if found {
-			return nil, fmt.Errorf("the key file %s is missing, but the database was sealed with key %08x; put that key file back from your backup", s.config.KeyPath(), recorded.ID)
+		if found || s.config.OnPostgres() {
+			return nil, missingKeyFile(ctx, s.config, s.store)
 		}
 		kek, err = makeKeyFile(ctx, s.config.KeyPath())
 	}
 	if err != nil {
 		return nil, err
+	}
+	if s.config.OnPostgres() {
+		if _, found, err := s.store.KeyEncryptionKey(ctx); err != nil {
+			return nil, err
+		} else if !found {
+			return nil, errors.New("the database has no key-encryption key yet; record the one in the key file with `gatehouse keys init`")
+		}
 	}
 	keys, err := keyring.Open(ctx, s.store, kek)
 	if err != nil {
@@ -177,7 +196,7 @@ func (s *Server) assemble(keys *keyring.Keyring) error {
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})
-	people := login.New(login.Config{Pages: pages, Store: s.store, Flow: protocol, Passwords: s.hasher, Counters: kv.NewMemory(kv.MemoryConfig{})})
+	people := login.New(login.Config{Pages: pages, Store: s.store, Flow: protocol, Passwords: s.hasher, Counters: s.counters()})
 	rows := append(protocol.Rows(), people.Rows()...)
 	s.mux, err = endpoint.NewMux(endpoint.Config{
 		Rows: append(rows, s.healthRows()...), Log: s.log, Secure: secure, Refused: s.refusals.add,
@@ -185,6 +204,15 @@ func (s *Server) assemble(keys *keyring.Keyring) error {
 		Origins: &origins{store: s.store},
 	})
 	return err
+}
+
+// counters keeps what may be lost. Replicas on PostgreSQL share it: one that
+// counted for itself would allow as many guesses as there are replicas.
+func (s *Server) counters() kv.Store {
+	if s.config.OnPostgres() {
+		return s.store.KV()
+	}
+	return kv.NewMemory(kv.MemoryConfig{})
 }
 
 // Handler serves every endpoint.

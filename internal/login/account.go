@@ -211,11 +211,7 @@ func (e *Endpoints) backWithWait(w http.ResponseWriter, r *endpoint.Request, sub
 		query.Set("wait", wait.Round(time.Second).String())
 	}
 	query.Set("sign", e.box.FormToken(r, e.box.Binding(r), noticeForm+query.Get("wait")+" "+string(n)+" "+subject, interaction.Interaction{}))
-	target := r.Path("/account") + "?" + query.Encode()
-	if notices(e.Pages.languages["en"])[n].trouble {
-		target += "#password"
-	}
-	seeOther(w, target)
+	seeOther(w, r.Path("/account")+"?"+query.Encode())
 }
 
 // readNotice puts the notice of the query into the page.

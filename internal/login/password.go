@@ -60,17 +60,19 @@ func common(password string) bool {
 	if patterned(lower) {
 		return true
 	}
-	stripped := core(lower)
-	if stripped == "" {
+	stripped, bare := core(lower), strings.TrimFunc(lower, notLetter)
+	if bare == "" {
 		return digitsAlone(lower)
 	}
 	for word := range strings.Lines(commonWords) {
-		if word = strings.TrimSuffix(word, "\n"); word == stripped || word+word == stripped {
+		if word = strings.TrimSuffix(word, "\n"); word == stripped || word+word == stripped || word == bare {
 			return true
 		}
 	}
 	return false
 }
+
+func notLetter(r rune) bool { return !unicode.IsLetter(r) }
 
 // lookAlikes are what people write for letters.
 var lookAlikes = strings.NewReplacer("@", "a", "4", "a", "3", "e", "1", "i", "!", "i", "0", "o", "$", "s", "5", "s", "7", "t", "+", "t")
@@ -78,7 +80,6 @@ var lookAlikes = strings.NewReplacer("@", "a", "4", "a", "3", "e", "1", "i", "!"
 // core is what is left of a password without the digits and signs around it
 // and with letters for their look-alikes.
 func core(password string) string {
-	notLetter := func(r rune) bool { return !unicode.IsLetter(r) }
 	lower := strings.ToLower(password)
 	trimmed := strings.TrimRightFunc(strings.TrimLeft(lower, "0123456789 .,;:_-#*<>()[]{}?/"), notLetter)
 	return strings.TrimFunc(lookAlikes.Replace(trimmed), notLetter)

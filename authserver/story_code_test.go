@@ -85,6 +85,20 @@ func TestStoriesOfTheCodeGrant(t *testing.T) {
 		s.wants(s.exchange(late), http.StatusBadRequest, "invalid_grant")
 	})
 
+	tell(t, "rfc6749/consent-sent-twice", `A double click on Allow gets the same answer twice; once the code was redeemed, a page says that all is done.
+		RFC 6749 §4.1.2.`, func(s *story) {
+		login := s.Get(request())
+		consent := s.Browser.Post("/login", login.With("username", "alice", "password", "wonderland-alice"))
+		first := s.submit(consent, "/consent", "decision", "allow")
+		again := s.submit(consent, "/consent", "decision", "allow")
+		if first.Location == nil || again.Location == nil || first.Location.String() != again.Location.String() {
+			s.Errorf("sent to %v and to %v", first.Location, again.Location)
+		}
+		s.wants(s.redeem(first.Location.Query().Get("code")), http.StatusOK, "")
+		s.note("The client has exchanged the code meanwhile.")
+		s.shows(s.submit(consent, "/consent", "decision", "allow"), "finished-page")
+	})
+
 	tell(t, "rfc6749/access-denied", `The user presses Cancel, and the client learns that, with its state. RFC 6749 §4.1.2.1.`, func(s *story) {
 		spec.Covers(s.T, "RFC6749-4.1.2.1-1", "RFC6749-4.1.2.1-6")
 		login := s.Get(request())

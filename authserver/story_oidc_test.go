@@ -126,6 +126,18 @@ func TestStoriesOfUserinfo(t *testing.T) {
 		s.wants(s.bearer(s.redeem(bob.Location.Query().Get("code")).Member("access_token")), http.StatusOK, "")
 	})
 
+	tell(t, "rfc6750/opaque-token", `An opaque access token opens UserInfo like any other: this server alone can read it.
+		RFC 6750 §2.1, OpenID Connect Core §5.3.`, func(s *story) {
+		tokens := s.wants(s.exchange(s.code("scope", "openid email ledger:read")), http.StatusOK, "")
+		s.wants(s.bearer(tokens.Member("access_token")), http.StatusOK, "")
+		s.note("One character of it is another.")
+		token := tokens.Member("access_token")
+		s.wants(s.bearer(token[:50]+swapped(token[50])+token[51:]), http.StatusUnauthorized, "invalid_token")
+		s.note("Its resource gave it five minutes.")
+		s.later(5*time.Minute + time.Second)
+		s.wants(s.bearer(token), http.StatusUnauthorized, "invalid_token")
+	})
+
 	tell(t, "rfc6750/challenges", `What UserInfo, as a protected resource, answers to requests without a good token. RFC 6750 §2 and §3.`, func(s *story) {
 		spec.Covers(s.T, "RFC6750-2-1", "RFC6750-2.3-2", "RFC6750-3-1", "RFC6750-3-2", "RFC6750-3.1-1", "RFC6750-3.1-2", "OAUTH21-5.2-1", "OIDCC-5.3.3-1",
 			"JW-24", "RFC9068-4-6", "RFC6750-5.2-2", "RFC6750-5.2-3", "RFC9068-5-2")
@@ -233,6 +245,55 @@ func TestStoriesOfSigningInAgain(t *testing.T) {
 		}
 	})
 
+	tell(t, "oidc-core/select-another-account", `From the same page another user signs in, and is asked for a consent of their own.
+		OpenID Connect Core §3.1.2.1.`, func(s *story) {
+		s.signIn()
+		s.later(time.Minute)
+		login := s.Get(request("prompt", "select_account"))
+		consent := s.browse(http.MethodPost, "/login", url.Values{
+			"i": {login.Hidden().Get("i")}, "csrf": {login.Hidden().Get("csrf")}, "username": {"bob"}, "password": {"builder-bob-builds"},
+		})
+		back := s.submit(consent, "/consent", "decision", "allow")
+		tokens := s.wants(s.exchange(back.Location.Query().Get("code")), http.StatusOK, "")
+		if s.claimsOf(tokens.Member("id_token"))["sub"] != "sub-of-bob" {
+			s.Error("the code is not for bob")
+		}
+	})
+
+	tell(t, "oidc-core/id-token-hint", `id_token_hint says whom the client expects. Somebody else's session does not do, and who signs in as
+		somebody else gets login_required. It signs nobody in. OpenID Connect Core §3.1.2.1 and §3.1.2.2.`, func(s *story) {
+		spec.Covers(s.T, "OIDCC-3.1.2.1-16")
+		other := s.NewBrowser(s.T).SignIn(request(), "bob", "builder-bob-builds")
+		hint := s.redeem(other.Location.Query().Get("code")).Member("id_token")
+		s.signIn()
+		s.later(time.Minute)
+		s.note("Alice is signed in, Bob is expected.")
+		login := s.visit(request("id_token_hint", hint))
+		s.note("Alice signs in again.")
+		wrong := s.submit(login, "/login", "username", "alice", "password", "wonderland-alice")
+		if wrong.Location == nil || wrong.Location.Query().Get("error") != "login_required" {
+			s.Errorf("sent to %v", wrong.Location)
+		}
+		s.later(time.Minute)
+		s.note("Bob does.")
+		login = s.Get(request("id_token_hint", hint))
+		back := s.submit(login, "/login", "username", "bob", "password", "builder-bob-builds")
+		if back.Location == nil || back.Location.Query().Get("code") == "" {
+			s.Errorf("sent to %v", back.Location)
+		}
+	})
+
+	tell(t, "oidc-core/wrong-password", `A wrong password and an unknown name get the same page, and the right password afterwards works.
+		OpenID Connect Core §3.1.2.3.`, func(s *story) {
+		login := s.Get(request())
+		wrong := s.submit(login, "/login", "username", "alice", "password", "wonderland-bob")
+		unknown := s.submit(wrong, "/login", "username", "nobody", "password", "wonderland-bob")
+		if a, b := wrong.StatusCode, unknown.StatusCode; a != b {
+			s.Errorf("answered %d and %d", a, b)
+		}
+		s.submit(unknown, "/login", "username", "alice", "password", "wonderland-alice")
+	})
+
 	tell(t, "oidc-core/login-hint", `login_hint fills in the name. OpenID Connect Core §3.1.2.1.`, func(s *story) {
 		spec.Covers(s.T, "OIDCC-15.1-1")
 		login := s.visit(request("login_hint", "alice@example.com"))
@@ -260,4 +321,12 @@ func TestStoriesOfSigningInAgain(t *testing.T) {
 		code := s.code("client_id", "basic", "redirect_uri", "https://basic.example/cb", "scope", "openid offline_access")
 		s.wants(s.post("/token", "basic", "grant_type", "authorization_code", "code", code, "redirect_uri", "https://basic.example/cb", "code_verifier", verifier), http.StatusOK, "")
 	})
+}
+
+// swapped is another character than c.
+func swapped(c byte) string {
+	if c == 'A' {
+		return "B"
+	}
+	return "A"
 }

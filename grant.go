@@ -97,6 +97,7 @@ const (
 	EndedByClientRemoved  EndReason = "client_removed"   //
 	EndedByUserRemoved    EndReason = "user_removed"     //
 	EndedByOwner          EndReason = "ended_by_owner"   // the user, on the account page
+	EndedByRestore        EndReason = "restored"         // a backup was put back
 	EndedBySessionLimit   EndReason = "session_limit"    // max_sessions_per_user
 )
 
@@ -216,4 +217,5 @@ type TokenFacts struct {
 	ClientID string
 	Subject  string // "" for tokens without a user
 	IssuedAt time.Time
+	KeyID    string // kid of its signature, "" for opaque ones
 }

@@ -21,14 +21,35 @@ type StoredKey struct {
 	NumericID uint32
 	Purpose   KeyPurpose
 	Algorithm string // jose algorithm of a signing key
-	Sealed    []byte
-	CreatedAt time.Time
+	// Generation counts the keys of one tenant, purpose and algorithm from
+	// 0. No two have the same, so that a key gets one successor.
+	Generation int
+	Sealed     []byte
+	CreatedAt  time.Time
 	// PublishAt ≤ SignFrom ≤ SignUntil ≤ RemoveAt; zero is "not planned".
 	PublishAt time.Time
 	SignFrom  time.Time
 	SignUntil time.Time
 	RemoveAt  time.Time
 	RevokedAt time.Time
+}
+
+// KeyRevocation takes a key out of use at once.
+type KeyRevocation struct {
+	// Key is what is revoked. Until is when the last token that it signed
+	// has expired.
+	Key   StoredKey
+	Until time.Time
+	// Replacement, if there is one, is a new key that signs at once; Hasten
+	// a published one that does.
+	Replacement *StoredKey
+	Hasten      *StoredKey
+}
+
+// Restored is what was done after a backup was put back.
+type Restored struct {
+	Grants   int
+	Sessions int
 }
 
 // KeyEncryptionKey is the database's record of the key that seals its keys.

@@ -13,6 +13,8 @@ const (
 	endingToken   = "token"   // a jti
 	endingClient  = "client"  // tokens of a client issued until a time
 	endingSubject = "subject" // tokens of a user issued until a time
+	endingTenant  = "tenant"  // all tokens issued until a time
+	endingKey     = "key"     // tokens signed with the key of this kid
 )
 
 const (
@@ -122,11 +124,11 @@ func (s *Store) RevokeToken(ctx context.Context, tenant gatehouse.TenantID, jti 
 	return err
 }
 
-// TokenEnded says whether an access token was ended before its expiry: itself, with its grant, or
-// with everything that its client or subject had.
+// TokenEnded says whether an access token was ended before its expiry: itself, with its grant, with
+// everything that its client, subject or tenant had, or with the key that signed it.
 func (s *Store) TokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
 	return read(ctx, s, "looking for the end of a token", func(c *connection) (bool, error) {
 		var kind string
-		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt))
+		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt), token.KeyID)
 	})
 }

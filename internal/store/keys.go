@@ -30,7 +30,7 @@ func (s *Store) Keys(ctx context.Context, tenant gatehouse.TenantID) ([]gatehous
 		err = c.each(sqlKeys, func(scan func(...any) error) error {
 			var k gatehouse.StoredKey
 			if err := scan(&k.Purpose, &k.ID, number(&k.NumericID), &k.Algorithm, &k.Sealed, moment(&k.CreatedAt), moment(&k.PublishAt),
-				moment(&k.SignFrom), moment(&k.SignUntil), moment(&k.RemoveAt), moment(&k.RevokedAt)); err != nil {
+				moment(&k.SignFrom), moment(&k.SignUntil), moment(&k.RemoveAt), moment(&k.RevokedAt), number(&k.Generation)); err != nil {
 				return err
 			}
 			keys = append(keys, k)
@@ -54,11 +54,7 @@ func (s *Store) AddKeys(ctx context.Context, tenant gatehouse.TenantID, keys []g
 			}
 		}
 		for _, k := range keys {
-			if _, err := a.exec(sqlAddKey, a.tenant, string(k.Purpose), k.ID, int64(k.NumericID), k.Algorithm, blob(k.Sealed), millis(k.CreatedAt),
-				millis(k.PublishAt), millis(k.SignFrom), millis(k.SignUntil), millis(k.RemoveAt), millis(k.RevokedAt)); err != nil {
-				return false, err
-			}
-			if err := a.tell(gatehouse.Event{}, gatehouse.EventKeyCreated, "purpose", string(k.Purpose), "kid", k.ID, "alg", k.Algorithm); err != nil {
+			if _, err := a.addKey(sqlAddKey, k, gatehouse.Event{}); err != nil {
 				return false, err
 			}
 		}

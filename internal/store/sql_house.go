@@ -14,12 +14,16 @@ const (
 	sqlCountChange = `UPDATE counters SET value = value + 1 WHERE name = 'change'`
 	sqlChangeCount = `SELECT value FROM counters WHERE name = 'change'`
 	sqlTakeSeqs    = `UPDATE counters SET value = value + $1 WHERE name = 'event' RETURNING value` // the last of them
-	sqlStoreSeq    = `UPDATE counters SET value = $1 WHERE name = 'event'`
+	sqlStoreSeq    = `UPDATE counters SET value = $1 WHERE name = 'event' AND value < $1`
 	sqlClock       = `SELECT value FROM counters WHERE name = 'clock'`
 	sqlStoreClock  = `UPDATE counters SET value = $1 WHERE name = 'clock' AND value < $1`
 
 	sqlKeyEncryptionKey    = `SELECT id, canary FROM key_encryption_key WHERE place = 1`
 	sqlSetKeyEncryptionKey = `INSERT INTO key_encryption_key (place, id, canary) VALUES (1, $1, $2) ON CONFLICT (place) DO NOTHING`
+
+	sqlCountKeyChange = `UPDATE counters SET value = value + 1 WHERE name = 'key'`
+	sqlKeyChangeCount = `SELECT value FROM counters WHERE name = 'key'`
+	sqlNextTenant     = `SELECT tenant FROM keys WHERE tenant > $1 ORDER BY tenant LIMIT 1`
 
 	// The sweep walks the tenants by the first column of each table's key.
 	sqlSweepNextInGrants   = `SELECT tenant FROM grants WHERE tenant > $1 ORDER BY tenant LIMIT 1`

@@ -1,6 +1,6 @@
 package store
 
-// Statements about what a tenant is made of: settings, resources, clients, keys.
+// Statements about what a tenant is made of: settings, resources, clients.
 
 const (
 	sqlSettings    = `SELECT settings FROM tenants WHERE tenant = $1`
@@ -31,10 +31,4 @@ const (
 		WHERE tenant = $1 AND client_id = $2 AND (expires_at = 0 OR expires_at > $3)`
 	sqlDropExpiredSecrets  = `DELETE FROM client_secrets WHERE tenant = $1 AND client_id = $2 AND expires_at > 0 AND expires_at <= $3`
 	sqlDeleteClientSecrets = `DELETE FROM client_secrets WHERE tenant = $1 AND client_id = $2`
-
-	columnsOfKey = `purpose, id, numeric_id, algorithm, sealed, created_at, publish_at, sign_from, sign_until, remove_at, revoked_at`
-
-	sqlKeys   = `SELECT ` + columnsOfKey + ` FROM keys WHERE tenant = $1 ORDER BY created_at, purpose, algorithm, numeric_id, id`
-	sqlAnyKey = `SELECT purpose FROM keys WHERE tenant = $1 LIMIT 1`
-	sqlAddKey = `INSERT INTO keys (tenant, ` + columnsOfKey + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 )

@@ -17,6 +17,8 @@ func ledger(t *testing.T, open Open) {
 	t.Run("a revoked token", func(t *testing.T) { revokedToken(t, open) })
 	t.Run("tokens of a subject", func(t *testing.T) { subjectTokens(t, open) })
 	t.Run("keys", func(t *testing.T) { keys(t, open) })
+	t.Run("the life of keys", func(t *testing.T) { keyLife(t, open) })
+	t.Run("after a restore", func(t *testing.T) { restoring(t, open) })
 	t.Run("sweeping", func(t *testing.T) { sweeping(t, open) })
 	t.Run("sweeping many", func(t *testing.T) { sweepingMany(t, open) })
 }
@@ -131,7 +133,7 @@ func keys(t *testing.T, open Open) {
 	mac := gatehouse.StoredKey{NumericID: 1<<32 - 1, Purpose: gatehouse.KeyMAC, Sealed: []byte("sealed, too"), CreatedAt: s.Now().Add(time.Second)}
 	is(t, true)(s.AddKeys(t.Context(), tenant, []gatehouse.StoredKey{mac, rsa}, true))
 	is(t, false)(s.AddKeys(t.Context(), tenant, []gatehouse.StoredKey{{ID: "kid-2", Purpose: gatehouse.KeySign}}, true))
-	if _, err := s.AddKeys(t.Context(), tenant, []gatehouse.StoredKey{{ID: "kid-3", Purpose: gatehouse.KeySign}, rsa}, false); err == nil {
+	if _, err := s.AddKeys(t.Context(), tenant, []gatehouse.StoredKey{{ID: "kid-3", Purpose: gatehouse.KeySign, Algorithm: "ES256"}, rsa}, false); err == nil {
 		t.Fatal("a key was added twice")
 	}
 	got, err := s.Keys(t.Context(), tenant)

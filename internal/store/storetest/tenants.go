@@ -14,7 +14,7 @@ import (
 )
 
 // shared are the methods that belong to no tenant.
-var shared = []string{"ClockOffset", "Close", "KV", "KeyEncryptionKey", "Now", "Ping", "SetKeyEncryptionKey", "Sweep"}
+var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Now", "Ping", "SetKeyEncryptionKey", "Sweep"}
 
 // asked are the methods that picture asks.
 var asked = []string{
@@ -27,6 +27,7 @@ var asked = []string{
 func tenants(t *testing.T, open Open) {
 	acts := tenantActs()
 	maps.Copy(acts, accountActs())
+	maps.Copy(acts, keyActs())
 	t.Run("every method is here", func(t *testing.T) {
 		known := make(map[string]bool)
 		for _, name := range append(shared, asked...) {
@@ -249,7 +250,7 @@ func tenantActs() map[string]func(*stage, gatehouse.TenantID, gatehouse.Grant) e
 			return s.CountFailedLogin(s.Context(), tenant, subject, "account", from)
 		},
 		"AddKeys": func(s *stage, tenant gatehouse.TenantID, _ gatehouse.Grant) error {
-			return did(s.AddKeys(s.Context(), tenant, []gatehouse.StoredKey{{ID: "k2", Purpose: gatehouse.KeySign}}, false))
+			return did(s.AddKeys(s.Context(), tenant, []gatehouse.StoredKey{{ID: "k2", Purpose: gatehouse.KeySign, Generation: 1}}, false))
 		},
 	}
 }

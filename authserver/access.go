@@ -46,6 +46,7 @@ func (s *Server) openAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 	if err != nil || checked.Decode(&claims) != nil {
 		return accessClaims{}, tokenUnknown, nil
 	}
+	claims.keyID = checked.KeyID
 	return s.unlessExpired(claims)
 }
 
@@ -89,6 +90,7 @@ func (s *Server) liveAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 	}
 	facts := gatehouse.TokenFacts{
 		Handle: claims.Handle, ID: claims.ID, ClientID: claims.ClientID, IssuedAt: time.Unix(claims.IssuedAt, 0),
+		KeyID: claims.keyID,
 	}
 	if claims.ofUser() {
 		facts.Subject = claims.Subject

@@ -43,6 +43,9 @@ type accessClaims struct {
 	ACR      string `json:"acr,omitempty"`
 	// Handle ties the token to its grant.
 	Handle string `json:"gid,omitempty"`
+
+	// keyID names the key that signed a token that was read.
+	keyID string
 }
 
 // idClaims are the claims of an ID token (OpenID Connect Core §2). What the

@@ -19,7 +19,7 @@ func Check(ctx context.Context, raw string, rules Rules) (Claims, error) {
 	if err := rules.Validate(); err != nil {
 		return Claims{}, err
 	}
-	payload, err := verify(ctx, raw, &rules)
+	payload, keyID, err := verify(ctx, raw, &rules)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -27,6 +27,7 @@ func Check(ctx context.Context, raw string, rules Rules) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
+	claims.KeyID = keyID
 	if err := rules.checkParties(&claims); err != nil {
 		return Claims{}, err
 	}
@@ -36,34 +37,34 @@ func Check(ctx context.Context, raw string, rules Rules) (Claims, error) {
 	return claims, nil
 }
 
-func verify(ctx context.Context, raw string, rules *Rules) ([]byte, error) {
+func verify(ctx context.Context, raw string, rules *Rules) (payload []byte, keyID string, err error) {
 	unverified, err := jose.Parse(raw, jose.Limits{Bytes: rules.MaxBytes})
 	if errors.Is(err, jose.ErrAlgorithm) {
-		return nil, &Error{Reason: WrongAlgorithm, Detail: "the signature algorithm is not accepted", Cause: err}
+		return nil, "", &Error{Reason: WrongAlgorithm, Detail: "the signature algorithm is not accepted", Cause: err}
 	}
 	if err != nil {
-		return nil, &Error{Reason: Malformed, Detail: "it is not a well-formed signed JWT", Cause: err}
+		return nil, "", &Error{Reason: Malformed, Detail: "it is not a well-formed signed JWT", Cause: err}
 	}
 	header := unverified.Header
 	if !slices.Contains(rules.Algorithms, header.Algorithm) {
-		return nil, refuse(WrongAlgorithm, "the signature algorithm is not accepted")
+		return nil, "", refuse(WrongAlgorithm, "the signature algorithm is not accepted")
 	}
 	if !rules.acceptsType(header.Type) { // RFC 8725 §3.11
-		return nil, refuse(WrongType, "it is another kind of token")
+		return nil, "", refuse(WrongType, "it is another kind of token")
 	}
 	candidates, err := rules.Keys.Keys(ctx, header.KeyID, header.Algorithm)
 	if err != nil {
-		return nil, fmt.Errorf("getting the keys that check a token: %w", err)
+		return nil, "", fmt.Errorf("getting the keys that check a token: %w", err)
 	}
 	if len(candidates) == 0 {
-		return nil, refuse(UnknownKey, "it is signed with a key that its issuer does not publish")
+		return nil, "", refuse(UnknownKey, "it is signed with a key that its issuer does not publish")
 	}
 	for _, key := range candidates {
 		if payload, err := unverified.Verify(key); err == nil {
-			return payload, nil
+			return payload, key.ID, nil
 		}
 	}
-	return nil, refuse(BadSignature, "its signature does not verify")
+	return nil, "", refuse(BadSignature, "its signature does not verify")
 }
 
 func (r *Rules) checkParties(c *Claims) error {

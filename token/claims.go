@@ -35,6 +35,9 @@ type Claims struct {
 	Nonce       string
 	AZP         string
 
+	// KeyID names the key whose signature verified.
+	KeyID string
+
 	// Raw holds every claim by its name, as JSON.
 	Raw map[string]json.RawMessage
 

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -14,10 +15,10 @@ import (
 )
 
 // documentAge is how long a metadata document is served before it is built
-// again, and how long clients may keep it and the key set.
+// again; documentCacheTime how long clients may keep it.
 const (
-	documentAge    = time.Second
-	documentMaxAge = "public, max-age=300" // seconds
+	documentAge       = time.Second
+	documentCacheTime = 5 * time.Minute
 )
 
 // documents are the metadata of each tenant, kept as bytes.
@@ -35,7 +36,7 @@ type document struct {
 func (s *Server) serveMetadata(w http.ResponseWriter, r *endpoint.Request) error {
 	now := s.Store.Now()
 	if kept, found := s.documents.built.Load(r.Tenant.ID); found && now.Sub(kept.(document).at) < documentAge {
-		writeDocument(w, kept.(document).body)
+		writeDocument(w, kept.(document).body, documentCacheTime)
 		return nil
 	}
 	known, err := s.Store.Resources(r.Context(), r.Tenant.ID)
@@ -47,19 +48,20 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *endpoint.Request) error
 		return err
 	}
 	s.documents.built.Store(r.Tenant.ID, document{now, body})
-	writeDocument(w, body)
+	writeDocument(w, body, documentCacheTime)
 	return nil
 }
 
-// serveJWKS answers the key set (RFC 7517 §5).
+// serveJWKS answers the key set (RFC 7517 §5). No key signs that was not in it
+// for as long as it may be kept.
 func (s *Server) serveJWKS(w http.ResponseWriter, r *endpoint.Request) error {
-	writeDocument(w, s.Keys.JWKS(r.Tenant.ID))
+	writeDocument(w, s.Keys.JWKS(r.Tenant.ID), s.Keys.JWKSCacheTime(r.Tenant.ID))
 	return nil
 }
 
-func writeDocument(w http.ResponseWriter, body []byte) {
+func writeDocument(w http.ResponseWriter, body []byte, cacheTime time.Duration) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", documentMaxAge)
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(cacheTime/time.Second)))
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body)
 }

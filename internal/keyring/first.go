@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,48 +22,44 @@ func Algorithms() []jose.Algorithm { return append([]jose.Algorithm(nil), algori
 
 func (k *Keyring) firstKeys(tenant gatehouse.TenantID) ([]gatehouse.StoredKey, error) {
 	now := k.store.Now()
-	keys := make([]gatehouse.StoredKey, len(algorithms)+2)
+	steps := Plan(nil, now, Policy{Algorithms: algorithms})
+	keys := make([]gatehouse.StoredKey, len(steps))
 	var making errgroup.Group
-	for i, algorithm := range algorithms {
+	for i, step := range steps {
 		making.Go(func() (err error) {
-			keys[i], err = k.newSigningKey(tenant, algorithm, now)
+			keys[i], err = k.newKey(tenant, step.Key)
 			return err
 		})
 	}
-	keys[len(algorithms)] = k.newRoot(tenant, gatehouse.KeyMAC, now)
-	keys[len(algorithms)+1] = k.newRoot(tenant, gatehouse.KeySeal, now)
 	if err := making.Wait(); err != nil {
 		return nil, fmt.Errorf("make the first keys of tenant %s: %w", tenant, err)
 	}
 	return keys, nil
 }
 
-func (k *Keyring) newSigningKey(tenant gatehouse.TenantID, algorithm jose.Algorithm, now time.Time) (gatehouse.StoredKey, error) {
-	id := strings.ToLower(string(algorithm) + "-" + rand.Text()[:16])
-	private, err := jose.GenerateKey(algorithm, id)
-	if err != nil {
-		return gatehouse.StoredKey{}, err
+// newKey makes the key that was planned, with its purpose, algorithm,
+// generation and times, and seals it.
+func (k *Keyring) newKey(tenant gatehouse.TenantID, planned gatehouse.StoredKey) (gatehouse.StoredKey, error) {
+	key := planned
+	key.CreatedAt = planned.PublishAt
+	var secret []byte
+	if key.Purpose == gatehouse.KeySign {
+		key.ID = strings.ToLower(key.Algorithm + "-" + rand.Text()[:16])
+		private, err := jose.GenerateKey(jose.Algorithm(key.Algorithm), key.ID)
+		if err != nil {
+			return gatehouse.StoredKey{}, err
+		}
+		if secret, err = private.MarshalPKCS8(); err != nil {
+			return gatehouse.StoredKey{}, err
+		}
+	} else {
+		secret = make([]byte, seal.KeyBytes)
+		_, _ = rand.Read(secret) // never fails: it ends the process instead
+		key.NumericID = randomID()
+		key.ID = fmt.Sprintf("%s-%08x", key.Purpose, key.NumericID)
 	}
-	pkcs8, err := private.MarshalPKCS8()
-	if err != nil {
-		return gatehouse.StoredKey{}, err
-	}
-	return k.sealed(tenant, gatehouse.StoredKey{ID: id, Purpose: gatehouse.KeySign, Algorithm: string(algorithm)}, pkcs8, now), nil
-}
-
-func (k *Keyring) newRoot(tenant gatehouse.TenantID, purpose gatehouse.KeyPurpose, now time.Time) gatehouse.StoredKey {
-	var secret [seal.KeyBytes]byte
-	_, _ = rand.Read(secret[:])
-	number := randomID()
-	return k.sealed(tenant, gatehouse.StoredKey{ID: fmt.Sprintf("%s-%08x", purpose, number), NumericID: number, Purpose: purpose}, secret[:], now)
-}
-
-// sealed completes a first key, which is published and used at once: nobody
-// can hold an older key set of this tenant.
-func (k *Keyring) sealed(tenant gatehouse.TenantID, key gatehouse.StoredKey, secret []byte, now time.Time) gatehouse.StoredKey {
 	key.Sealed = k.kek.Seal(secret, additionalData(tenant, key))
-	key.CreatedAt, key.PublishAt, key.SignFrom = now, now, now
-	return key
+	return key, nil
 }
 
 func randomID() uint32 {

@@ -2,9 +2,7 @@ package keyring
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,33 +11,26 @@ import (
 	"gatehouse/jose"
 )
 
-// keyStore is where keys are kept, sealed.
-type keyStore interface {
+// Store is where keys are kept, sealed, and where the policies of tenants
+// are read.
+type Store interface {
 	Now() time.Time
 	KeyEncryptionKey(ctx context.Context) (gatehouse.KeyEncryptionKey, bool, error)
 	SetKeyEncryptionKey(ctx context.Context, key gatehouse.KeyEncryptionKey) (stored bool, err error)
 	Keys(ctx context.Context, tenant gatehouse.TenantID) ([]gatehouse.StoredKey, error)
 	AddKeys(ctx context.Context, tenant gatehouse.TenantID, keys []gatehouse.StoredKey, onlyIfNone bool) (added bool, err error)
+	planStore
 }
 
 // Keyring holds the opened keys of all tenants. It is safe for concurrent
 // use.
 type Keyring struct {
-	store   keyStore
+	store   Store
 	kek     *seal.Ring
 	tenants sync.Map // gatehouse.TenantID → *tenantKeys
+	loading sync.Mutex
+	following
 }
-
-type tenantKeys struct {
-	signers map[jose.Algorithm]*jose.PrivateKey
-	public  []jose.PublicKey
-	jwks    []byte
-	mac     *seal.Ring
-	seal    *seal.Ring
-	derived sync.Map // derivedName → *seal.Ring
-}
-
-type derivedName struct{ kind, purpose string }
 
 // canary is the known text by which a key-encryption key proves itself.
 const canary = "gatehouse key-encryption key"
@@ -47,7 +38,7 @@ const canary = "gatehouse key-encryption key"
 // Open joins the store and its key-encryption key. It records the key's id
 // and a sealed canary in a new database; with another key than the recorded
 // one it fails and names both.
-func Open(ctx context.Context, store keyStore, kek seal.Key) (*Keyring, error) {
+func Open(ctx context.Context, store Store, kek seal.Key) (*Keyring, error) {
 	ring := seal.NewRing(kek.Derive("key encryption"))
 	recorded, found, err := store.KeyEncryptionKey(ctx)
 	if err != nil {
@@ -86,11 +77,24 @@ func (k *Keyring) Load(ctx context.Context, tenant gatehouse.TenantID) error {
 		if _, err := k.store.AddKeys(ctx, tenant, first, true); err != nil {
 			return fmt.Errorf("store the first keys of tenant %s: %w", tenant, err)
 		}
-		if stored, err = k.store.Keys(ctx, tenant); err != nil {
-			return fmt.Errorf("read the keys of tenant %s: %w", tenant, err)
-		}
 	}
-	keys, err := k.open(tenant, stored)
+	return k.reload(ctx, tenant)
+}
+
+// reload reads the tenant's keys anew. Of several callers the last one reads
+// last.
+func (k *Keyring) reload(ctx context.Context, tenant gatehouse.TenantID) error {
+	k.loading.Lock()
+	defer k.loading.Unlock()
+	stored, err := k.store.Keys(ctx, tenant)
+	if err != nil {
+		return fmt.Errorf("read the keys of tenant %s: %w", tenant, err)
+	}
+	before := k.loaded(tenant)
+	if before.stores(stored) {
+		return nil
+	}
+	keys, err := k.open(tenant, stored, before)
 	if err != nil {
 		return err
 	}
@@ -98,83 +102,21 @@ func (k *Keyring) Load(ctx context.Context, tenant gatehouse.TenantID) error {
 	return nil
 }
 
-func (k *Keyring) open(tenant gatehouse.TenantID, stored []gatehouse.StoredKey) (*tenantKeys, error) {
-	now := k.store.Now()
-	keys := &tenantKeys{signers: map[jose.Algorithm]*jose.PrivateKey{}}
-	opened := map[gatehouse.KeyPurpose]roots{}
-	slices.SortStableFunc(stored, func(a, b gatehouse.StoredKey) int { return b.SignFrom.Compare(a.SignFrom) })
-	for _, s := range stored {
-		if !s.RevokedAt.IsZero() || past(s.RemoveAt, now) {
-			continue
-		}
-		secret, genuine := k.kek.Open(s.Sealed, additionalData(tenant, s))
-		if !genuine {
-			return nil, fmt.Errorf("key %s of tenant %s does not open with this key-encryption key", s.ID, tenant)
-		}
-		if s.Purpose != gatehouse.KeySign {
-			root, err := seal.NewKey(s.NumericID, secret)
-			if err != nil {
-				return nil, fmt.Errorf("key %s of tenant %s: %w", s.ID, tenant, err)
-			}
-			signs := !now.Before(s.SignFrom) && !past(s.SignUntil, now)
-			opened[s.Purpose] = opened[s.Purpose].with(root, signs)
-			continue
-		}
-		private, err := jose.ParsePrivateKey(jose.Algorithm(s.Algorithm), s.ID, secret)
-		if err != nil {
-			return nil, fmt.Errorf("signing key %s of tenant %s: %w", s.ID, tenant, err)
-		}
-		if !now.Before(s.PublishAt) {
-			keys.public = append(keys.public, private.Public())
-		}
-		if _, taken := keys.signers[private.Algorithm()]; !taken && !now.Before(s.SignFrom) && !past(s.SignUntil, now) {
-			keys.signers[private.Algorithm()] = private
-		}
-	}
-	mac, sealing := opened[gatehouse.KeyMAC], opened[gatehouse.KeySeal]
-	if mac.current.IsZero() || sealing.current.IsZero() {
-		return nil, fmt.Errorf("tenant %s has no MAC or sealing key that is in use now", tenant)
-	}
-	keys.mac = seal.NewRing(mac.current, mac.others...)
-	keys.seal = seal.NewRing(sealing.current, sealing.others...)
-	// RS256 stands first: some old clients stop at a key they do not know.
-	slices.SortStableFunc(keys.public, func(a, b jose.PublicKey) int {
-		return slices.Index(algorithms, a.Algorithm) - slices.Index(algorithms, b.Algorithm)
-	})
-	jwks, err := json.Marshal(struct {
-		Keys []jose.PublicKey `json:"keys"`
-	}{keys.public})
-	keys.jwks = jwks
-	return keys, err
+// loaded returns the keys of a tenant, or nil.
+func (k *Keyring) loaded(tenant gatehouse.TenantID) *tenantKeys {
+	keys, _ := k.tenants.Load(tenant)
+	loaded, _ := keys.(*tenantKeys)
+	return loaded
 }
-
-// roots are the MAC or sealing keys of a tenant. One that is not yet, or no
-// longer, in use is there to read what other replicas made with it.
-type roots struct {
-	current seal.Key
-	others  []seal.Key
-}
-
-// with adds a key; the first that is in use is the current one.
-func (r roots) with(key seal.Key, inUse bool) roots {
-	if inUse && r.current.IsZero() {
-		r.current = key
-	} else {
-		r.others = append(r.others, key)
-	}
-	return r
-}
-
-func past(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
 // mustHave returns the keys of a loaded tenant. Serving a tenant that was not
 // loaded is a defect of the program.
-func (k *Keyring) mustHave(tenant gatehouse.TenantID) *tenantKeys {
-	keys, found := k.tenants.Load(tenant)
-	if !found {
+func (k *Keyring) mustHave(tenant gatehouse.TenantID) *phase {
+	keys := k.loaded(tenant)
+	if keys == nil {
 		panic("keyring: tenant " + string(tenant) + " is not loaded")
 	}
-	return keys.(*tenantKeys)
+	return keys.phase(k.store.Now())
 }
 
 // Signer returns the key that signs by the algorithm now.
@@ -186,6 +128,12 @@ func (k *Keyring) Signer(tenant gatehouse.TenantID, algorithm jose.Algorithm) (*
 // JWKS returns the published key set as JSON (RFC 7517 §5). The bytes are
 // shared and must not be changed.
 func (k *Keyring) JWKS(tenant gatehouse.TenantID) []byte { return k.mustHave(tenant).jwks }
+
+// JWKSCacheTime is how long clients may keep the key set: CacheTime, and
+// RevokedCacheTime for a day after a key was revoked.
+func (k *Keyring) JWKSCacheTime(tenant gatehouse.TenantID) time.Duration {
+	return k.mustHave(tenant).cache
+}
 
 // Verifiers returns the tenant's published keys as a source for the checker.
 func (k *Keyring) Verifiers(tenant gatehouse.TenantID) Verifiers {
@@ -216,16 +164,4 @@ func (k *Keyring) SealRing(tenant gatehouse.TenantID, purpose string) *seal.Ring
 func (k *Keyring) MACRing(tenant gatehouse.TenantID, purpose string) *seal.Ring {
 	keys := k.mustHave(tenant)
 	return keys.derive(keys.mac, derivedName{"mac", purpose}, tenant)
-}
-
-func (t *tenantKeys) derive(root *seal.Ring, name derivedName, tenant gatehouse.TenantID) *seal.Ring {
-	if ring, found := t.derived.Load(name); found {
-		return ring.(*seal.Ring)
-	}
-	ring, _ := t.derived.LoadOrStore(name, root.Derive(name.kind+" "+name.purpose, string(tenant)))
-	return ring.(*seal.Ring)
-}
-
-func additionalData(tenant gatehouse.TenantID, key gatehouse.StoredKey) []byte {
-	return []byte(string(tenant) + "\x00" + string(key.Purpose) + "\x00" + key.ID)
 }

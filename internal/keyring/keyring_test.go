@@ -1,7 +1,6 @@
 package keyring_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"gatehouse"
 	"gatehouse/internal/keyring"
@@ -21,55 +19,6 @@ import (
 )
 
 const tenant = gatehouse.DefaultTenant
-
-// shelf is a store in memory whose clock and rows a test may change.
-type shelf struct {
-	mu   sync.Mutex
-	now  time.Time
-	kek  *gatehouse.KeyEncryptionKey
-	rows map[gatehouse.TenantID][]gatehouse.StoredKey
-}
-
-func newShelf() *shelf {
-	return &shelf{now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), rows: map[gatehouse.TenantID][]gatehouse.StoredKey{}}
-}
-
-func (s *shelf) Now() time.Time { return s.now }
-
-func (s *shelf) KeyEncryptionKey(context.Context) (gatehouse.KeyEncryptionKey, bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.kek == nil {
-		return gatehouse.KeyEncryptionKey{}, false, nil
-	}
-	return *s.kek, true, nil
-}
-
-func (s *shelf) SetKeyEncryptionKey(_ context.Context, key gatehouse.KeyEncryptionKey) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.kek != nil {
-		return false, nil
-	}
-	s.kek = &key
-	return true, nil
-}
-
-func (s *shelf) Keys(_ context.Context, tenant gatehouse.TenantID) ([]gatehouse.StoredKey, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.rows[tenant]), nil
-}
-
-func (s *shelf) AddKeys(_ context.Context, tenant gatehouse.TenantID, keys []gatehouse.StoredKey, onlyIfNone bool) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if onlyIfNone && len(s.rows[tenant]) > 0 {
-		return false, nil
-	}
-	s.rows[tenant] = append(s.rows[tenant], keys...)
-	return true, nil
-}
 
 // row returns the tenant's first row of the purpose and, for signing keys, of
 // the algorithm.
@@ -93,16 +42,7 @@ func newKEK(t *testing.T) seal.Key {
 	return key
 }
 
-// keyStore is what both shelf and store.Store offer to keyring.Open.
-type keyStore interface {
-	Now() time.Time
-	KeyEncryptionKey(context.Context) (gatehouse.KeyEncryptionKey, bool, error)
-	SetKeyEncryptionKey(context.Context, gatehouse.KeyEncryptionKey) (bool, error)
-	Keys(context.Context, gatehouse.TenantID) ([]gatehouse.StoredKey, error)
-	AddKeys(context.Context, gatehouse.TenantID, []gatehouse.StoredKey, bool) (bool, error)
-}
-
-func load(t *testing.T, s keyStore, kek seal.Key, tenants ...gatehouse.TenantID) *keyring.Keyring {
+func load(t *testing.T, s keyring.Store, kek seal.Key, tenants ...gatehouse.TenantID) *keyring.Keyring {
 	t.Helper()
 	keys, err := keyring.Open(t.Context(), s, kek)
 	if err != nil {

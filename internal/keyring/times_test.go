@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/keyring"
 	"gatehouse/internal/seal"
 	"gatehouse/jose"
 )
@@ -111,14 +112,17 @@ func TestTimesOfRoots(t *testing.T) {
 	begin := load(t, s, kek)
 	tag := begin.MACRing(tenant, "x").Current().MAC([]byte("a"))
 	sealed := begin.SealRing(tenant, "x").Seal([]byte("text"), nil)
-	if begin.MACRing(tenant, "x").Current().ID != s.row(t, gatehouse.KeyMAC, "").NumericID {
+	older := begin.MACRing(tenant, "x").Current().ID
+	if older != s.row(t, gatehouse.KeyMAC, "").NumericID {
 		t.Error("a planned root is used before its time")
 	}
 
 	s.now = s.now.Add(time.Hour)
 	next := load(t, s, kek)
-	if next.MACRing(tenant, "x").Current().ID == begin.MACRing(tenant, "x").Current().ID {
-		t.Error("the next root is not used at its time")
+	for name, keys := range map[string]*keyring.Keyring{"loaded now": next, "loaded before": begin} {
+		if keys.MACRing(tenant, "x").Current().ID == older {
+			t.Errorf("%s: the next root is not used at its time", name)
+		}
 	}
 	if text, opened := next.SealRing(tenant, "x").Open(sealed, nil); !opened || string(text) != "text" || !next.MACRing(tenant, "x").VerifyMAC(tag, []byte("a")) {
 		t.Error("the former root does not read any more")

@@ -66,6 +66,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { s.sweep(ctx) })
+	background.Go(func() { s.keys.Run(ctx, s.log) })
 	background.Go(func() { s.serveControl(ctx, socket) })
 	background.Go(func() {
 		<-ctx.Done()
@@ -123,15 +124,19 @@ func (s *Server) serveLive(w http.ResponseWriter, _ *endpoint.Request) error {
 	return nil
 }
 
-// serveReady answers whether requests can be served: the database answers.
+// serveReady answers whether requests can be served: the database answers, and
+// no key is used elsewhere that is not known here.
 func (s *Server) serveReady(w http.ResponseWriter, r *endpoint.Request) error {
 	if err := s.store.Ping(r.Context()); err != nil {
-		return notReady(err)
+		return notReady("The database does not answer.", err)
+	}
+	if err := s.keys.Ready(); err != nil {
+		return notReady("The keys in the database could not be read for some time.", err)
 	}
 	oauth.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
 }
 
-func notReady(cause error) error {
-	return oauth.Refuse("not-ready", oauth.TemporarilyUnavailable, "The database does not answer.").After(time.Second).Because(cause)
+func notReady(description string, cause error) error {
+	return oauth.Refuse("not-ready", oauth.TemporarilyUnavailable, description).After(time.Second).Because(cause)
 }

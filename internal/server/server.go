@@ -32,6 +32,7 @@ type Server struct {
 	log      *slog.Logger
 	store    *store.Store
 	mux      *endpoint.Mux
+	keys     *keyring.Keyring
 	refusals *refusals
 	outbound *egress.Client
 	hasher   *secret.Hasher
@@ -68,14 +69,13 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 			_ = s.store.Close()
 		}
 	}()
-	keys, err := s.openKeys(ctx)
-	if err != nil {
+	if s.keys, err = s.openKeys(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.applyFile(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.assemble(keys)
+	return s, s.assemble()
 }
 
 func (c Config) makeDirectories() error {
@@ -180,19 +180,19 @@ func (s *Server) applyFile(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) assemble(keys *keyring.Keyring) error {
+func (s *Server) assemble() error {
 	public, err := url.Parse(s.config.PublicURL)
 	if err != nil {
 		return err
 	}
 	secure := public.Scheme == "https"
-	box := &interaction.Box{Keys: keys, Now: s.store.Now, Cookies: interaction.Cookies{Secure: secure}}
+	box := &interaction.Box{Keys: s.keys, Now: s.store.Now, Cookies: interaction.Cookies{Secure: secure}}
 	if !secure {
 		box.Suffix = "-" + public.Port() // cookies do not know ports
 	}
 	pages := login.NewPages(box)
 	protocol := authserver.New(authserver.Config{
-		Store: s.store, Keys: keys, Box: box, Pages: pages, Log: s.log,
+		Store: s.store, Keys: s.keys, Box: box, Pages: pages, Log: s.log,
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})

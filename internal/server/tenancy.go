@@ -23,7 +23,7 @@ type tenancy struct {
 func (t *tenancy) Resolve(ctx context.Context, _, _ string) (gatehouse.Tenant, string, bool, error) {
 	settings, _, err := t.store.Tenant(ctx, gatehouse.DefaultTenant)
 	if err != nil {
-		return gatehouse.Tenant{}, "", false, notReady(err)
+		return gatehouse.Tenant{}, "", false, notReady("The database does not answer.", err)
 	}
 	return gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: t.issuer, Settings: settings.WithDefaults()}, "", true, nil
 }

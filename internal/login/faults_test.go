@@ -4,8 +4,11 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/url"
 	"testing"
+	"time"
 
+	"gatehouse"
 	"gatehouse/internal/interaction"
 	"gatehouse/internal/secret"
 )
@@ -17,6 +20,9 @@ var _ passwords = (*secret.Hasher)(nil)
 func TestEveryFaultIsAPage(t *testing.T) {
 	h := newHouse(t)
 	h.outdated = true
+	h.sessionFor("u-alice", "sid-phone", time.Hour)
+	h.allowances = []gatehouse.Allowance{{ClientID: "web", Scope: photoScope}}
+	h.told = []gatehouse.Event{{Kind: gatehouse.EventCodeReplayed, Subject: "u-alice", ClientID: "web", At: h.now}}
 	b, consent := h.consent(interaction.Interaction{Scope: photoScope})
 	login := b.begin(interaction.Interaction{}, interaction.StageLogin)
 	signIn := hidden(bodyOf(b.get("/login?i="+login)), "login-form")
@@ -30,6 +36,15 @@ func TestEveryFaultIsAPage(t *testing.T) {
 	decide := hidden(bodyOf(b.get("/consent?i="+consent)), "consent-form")
 	decide.Set("decision", "allow")
 	signOut := hidden(bodyOf(b.get("/logout/confirm")), "logout-form")
+	account := bodyOf(b.get("/account"))
+	ofAccount := func(action string, pairs ...string) func() *http.Response {
+		form := url.Values{"csrf": {tokenOf(account, action)}}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			form.Set(pairs[i], pairs[i+1])
+		}
+		return func() *http.Response { return b.post(action, form) }
+	}
+	alice := h.users["u-alice"]
 	for name, test := range map[string]struct {
 		send   func() *http.Response
 		status int
@@ -40,6 +55,12 @@ func TestEveryFaultIsAPage(t *testing.T) {
 		"continue as nobody": {func() *http.Response { return b.post("/login", stranger) }, 422},
 		"consent page":       {func() *http.Response { return b.get("/consent?i=" + consent) }, 200},
 		"consent":            {func() *http.Response { return b.post("/consent", decide) }, 303},
+		"account page":       {func() *http.Response { return b.get("/account") }, 200},
+		"end a session":      {ofAccount("/account/sessions", "session", "sid-phone"), 303},
+		"end the others":     {ofAccount("/account/sessions", "action", "end-others"), 303},
+		"withdraw":           {ofAccount("/account/permissions", "client_id", "web"), 303},
+		"change password":    {ofAccount("/account/password", "current", "correct horse", "new", unusual, "again", unusual), 303},
+		"current is wrong":   {ofAccount("/account/password", "current", "wrong", "new", unusual, "again", unusual), 303},
 		"sign-out page":      {func() *http.Response { return b.get("/logout/confirm") }, 200},
 		"sign-out":           {func() *http.Response { return b.post("/logout/confirm", signOut) }, 200},
 	} {
@@ -62,6 +83,7 @@ func TestEveryFaultIsAPage(t *testing.T) {
 		}
 		// What was sent last may have ended the cookie's session.
 		h.fault, h.failAt = nil, 0
+		h.users["u-alice"] = alice
 		wantSignedIn(t, b.signIn("alice", "correct horse"))
 	}
 }

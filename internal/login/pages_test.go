@@ -33,13 +33,19 @@ func (h *house) formPost(redirectURI string, params ...oauth.Param) *http.Respon
 // everyPage draws each page once.
 func everyPage(h *house) map[string]*http.Response {
 	b, i := h.consent(interaction.Interaction{Scope: photoScope})
+	h.sessionFor("u-alice", "sid-phone", time.Hour)
+	h.allowances = []gatehouse.Allowance{{ClientID: "web", Scope: photoScope, Resources: []string{"https://api.photos.example"}, Since: h.now, LastUsedAt: h.now}}
+	h.told = []gatehouse.Event{{Kind: gatehouse.EventRefreshReplayed, Subject: "u-alice", ClientID: "web", At: h.now, LastAt: h.now, Count: 1}}
+	visitor := h.browser()
 	return map[string]*http.Response{
-		"login":      b.get("/login?i=" + b.begin(interaction.Interaction{}, interaction.StageLogin)),
-		"wrong":      b.signIn("alice", "wrong"),
-		"consent":    b.get("/consent?i=" + i),
-		"logout":     b.get("/logout/confirm"),
-		"logged out": h.browser().get("/logout/confirm"),
-		"bad login":  b.get("/login"),
+		"account":       b.get("/account"),
+		"account login": visitor.get(visitor.get("/account").Header.Get("Location")),
+		"login":         b.get("/login?i=" + b.begin(interaction.Interaction{}, interaction.StageLogin)),
+		"wrong":         b.signIn("alice", "wrong"),
+		"consent":       b.get("/consent?i=" + i),
+		"logout":        b.get("/logout/confirm"),
+		"logged out":    h.browser().get("/logout/confirm"),
+		"bad login":     b.get("/login"),
 		"error": h.drawn(func(w http.ResponseWriter, r *endpoint.Request) {
 			h.pages.Error(w, r, oauth.Refuse("x", oauth.InvalidRequest, "Bad."))
 		}),
@@ -115,14 +121,16 @@ func TestStableIDs(t *testing.T) {
 	h := newHouse(t)
 	pages := everyPage(h)
 	for page, ids := range map[string][]string{
-		"login":      {"login-form", "username", "password", "login-submit"},
-		"wrong":      {"login-form", "login-error"},
-		"consent":    {"consent-allow", "consent-deny"},
-		"logout":     {"logout-confirm-page", "logout-yes"},
-		"logged out": {"logout-done"},
-		"bad login":  {"error-page", "error-id"},
-		"error":      {"error-page", "error-id"},
-		"finished":   {"finished-page"},
+		"login":         {"login-form", "username", "password", "login-submit"},
+		"wrong":         {"login-form", "login-error"},
+		"consent":       {"consent-allow", "consent-deny"},
+		"logout":        {"logout-confirm-page", "logout-yes"},
+		"logged out":    {"logout-done"},
+		"bad login":     {"error-page", "error-id"},
+		"error":         {"error-page", "error-id"},
+		"finished":      {"finished-page"},
+		"account login": {"login-form", "username", "password", "login-submit"},
+		"account":       {"account-page", "sessions", "sessions-end-others", "allowed", "events", "password", "password-form", "current", "new", "again"},
 	} {
 		body := bodyOf(pages[page])
 		for _, id := range ids {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse/internal/server"
 )
@@ -31,7 +32,19 @@ type Options struct {
 	// Data is the directory of a server that was started before; a new
 	// temporary one when empty.
 	Data string
+	// Engine of the database: SQLite or PostgreSQL; when empty, what
+	// GATEHOUSE_TEST_ENGINE says, else SQLite. With PostgreSQL the test needs
+	// GATEHOUSE_TEST_POSTGRES, the URL of a server on which it may make
+	// databases, and is skipped without it.
+	Engine string
+	// Database is the URL of a PostgreSQL database that is there, to be shared
+	// by several servers; the database goes with Data when empty.
+	Database string
 }
+
+// postgresPatience is how long servers of tests wait for PostgreSQL: machines
+// that test are busy.
+const postgresPatience = 30 * time.Second
 
 // Issuer is a running authorization server.
 type Issuer struct {
@@ -72,6 +85,16 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		}
 	}
 	log := &logBuffer{}
+	if options.Database != "" || engineOf(options) == PostgreSQL {
+		config.Database = options.Database
+		if config.Database == "" {
+			config.Database = postgresOf(t, options.Data)
+		}
+		config = config.WithClock(time.Now, postgresPatience)
+		if _, err := server.InitKeys(context.Background(), config, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatalf("make the key-encryption key: %v", err)
+		}
+	}
 	s, err := server.Open(context.Background(), config, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatalf("start the server: %v", err)

@@ -32,7 +32,7 @@ func (p *place) addFlags(command *cobra.Command) {
 
 // located is a place found.
 type located struct {
-	database string
+	database store.Config
 	// data is the server's data directory, where its control socket is.
 	data string
 	// issuer is known only from the server's configuration.
@@ -63,7 +63,7 @@ func (p *place) find(command *cobra.Command) (located, error) {
 	if process.Data == "" && process.Database == "" {
 		return located{}, failed("add data: DIR to "+p.config+", or use --data DIR", "the configuration does not say where the database is")
 	}
-	return located{database: process.DatabasePath(), data: process.Data, issuer: process.PublicURL, hashing: hashingOf(process)}, nil
+	return located{database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, issuer: process.PublicURL, hashing: hashingOf(process)}, nil
 }
 
 // loadProcess reads the server's configuration, or the environment alone.
@@ -93,10 +93,12 @@ func (p *place) open(command *cobra.Command) (*store.Store, located, error) {
 	if err != nil {
 		return nil, located{}, err
 	}
-	if err := reachable(where.database); err != nil {
-		return nil, located{}, err
+	if where.database.URL == "" {
+		if err := reachable(where.database.Path); err != nil {
+			return nil, located{}, err
+		}
 	}
-	db, err := store.Open(command.Context(), store.Config{Path: where.database, Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(command.Context(), where.database)
 	if err != nil {
 		return nil, located{}, failed("", "%s", err)
 	}

@@ -94,7 +94,7 @@ Errors go to standard error, with a line that says what to try.`,
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		devCommand(term), serveCommand(term), applyCommand(term), clientCommand(term), userCommand(term),
-		eventsCommand(term), explainCommand(term), versionCommand(term), completionCommand(term),
+		keysCommand(term), eventsCommand(term), explainCommand(term), versionCommand(term), completionCommand(term),
 	)
 	return root
 }

@@ -26,7 +26,41 @@ const (
 // be missing.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
-	base := os.Getenv(postgresVariable)
+	base, location := testServer(t)
+	schema := "test_" + strings.ToLower(rand.Text()[:16])
+	command(t, base, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { command(t, base, "DROP SCHEMA "+schema+" CASCADE") })
+	query := location.Query()
+	query.Set("search_path", schema)
+	location.RawQuery = query.Encode()
+	return location.String()
+}
+
+// PostgresDatabase returns the URL of a new PostgreSQL database: an empty one, or a copy of the one
+// that template is the URL of and that nobody may be connected to. A copy goes with the test; a
+// first one stays, since copies may be made of it, until the server of the tests goes.
+func PostgresDatabase(t testing.TB, template string) string {
+	t.Helper()
+	base, location := testServer(t)
+	name := "gatehouse_test_" + strings.ToLower(rand.Text()[:16])
+	text := "CREATE DATABASE " + name
+	if template != "" {
+		original, err := url.Parse(template)
+		if err != nil {
+			t.Fatal("the template is no URL")
+		}
+		text += " TEMPLATE " + strings.TrimPrefix(original.Path, "/")
+		t.Cleanup(func() { command(t, base, "DROP DATABASE "+name+" WITH (FORCE)") })
+	}
+	command(t, base, text)
+	location.Path = "/" + name
+	return location.String()
+}
+
+// testServer returns the PostgreSQL server of the tests.
+func testServer(t testing.TB) (base string, location *url.URL) {
+	t.Helper()
+	base = os.Getenv(postgresVariable)
 	if base == "" {
 		if os.Getenv(servicesVariable) == "1" {
 			t.Fatalf("%s is not set: scripts/test starts a PostgreSQL server and sets it", postgresVariable)
@@ -37,13 +71,7 @@ func PostgresURL(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("%s is no URL", postgresVariable)
 	}
-	schema := "test_" + strings.ToLower(rand.Text()[:16])
-	command(t, base, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { command(t, base, "DROP SCHEMA "+schema+" CASCADE") })
-	query := location.Query()
-	query.Set("search_path", schema)
-	location.RawQuery = query.Encode()
-	return location.String()
+	return base, location
 }
 
 // command runs one command on a connection of its own.

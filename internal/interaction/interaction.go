@@ -1,6 +1,7 @@
 package interaction
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -138,7 +139,10 @@ type Box struct {
 // Seal returns the interaction for parameter "i", bound to the stage and the
 // tenant. It refuses one that would be longer than MaxSealedLength.
 func (b *Box) Seal(r *endpoint.Request, in Interaction) (string, error) {
-	plaintext, err := json.Marshal(wire{
+	var plaintext bytes.Buffer
+	encoder := json.NewEncoder(&plaintext)
+	encoder.SetEscapeHTML(false) // a state of 2,000 ampersands is not longer than one of letters
+	err := encoder.Encode(wire{
 		ID: in.ID[:], Start: in.Start.UnixMilli(), Binding: in.Binding[:], ClientID: in.ClientID,
 		RedirectURI: in.RedirectURI, RedirectURISent: in.RedirectURISent, ResponseMode: in.ResponseMode,
 		State: in.State, Nonce: in.Nonce, CodeChallenge: in.CodeChallenge, Scope: in.Scope.String(),
@@ -148,7 +152,7 @@ func (b *Box) Seal(r *endpoint.Request, in Interaction) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sealed := b.ring(r.Tenant.ID).Seal(plaintext, additionalData(r.Tenant.ID, in.Stage))
+	sealed := b.ring(r.Tenant.ID).Seal(plaintext.Bytes(), additionalData(r.Tenant.ID, in.Stage))
 	text := base64.RawURLEncoding.EncodeToString(sealed)
 	if len(text) > MaxSealedLength {
 		return "", oauth.Refuse("interaction-too-long", oauth.InvalidRequest,

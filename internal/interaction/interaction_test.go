@@ -101,6 +101,16 @@ func TestSealAndOpen(t *testing.T) {
 	}
 }
 
+func TestLongStateFits(t *testing.T) {
+	d := newDesk(t)
+	for _, letter := range []string{"a", "&", "<", ">", "é"} {
+		state := strings.Repeat(letter, 2000/len(letter))
+		if _, err := d.Seal(d.asked("default"), Interaction{Stage: StageLogin, ClientID: "web", RedirectURI: "https://app.example/cb", State: state}); err != nil {
+			t.Errorf("2,000 bytes of %q: %v", letter, err)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	spec.Covers(t, "OR-04", "CF-04")
 	d := newDesk(t)

@@ -185,6 +185,27 @@ func TestAudiencesOfServices(t *testing.T) {
 	s.wants(s.token("svc", many), http.StatusBadRequest, "invalid_request")
 }
 
+// TestTheDefaultResourceStandsFirst among those that the scopes belong to.
+func TestTheDefaultResourceStandsFirst(t *testing.T) {
+	s := open(t)
+	both := []string{"scope", "openid photos:read ledger:read"}
+	if claims := s.claims(s.tokens(both...).access); claims["aud"] != "https://photos.example" || claims["scope"] != "openid photos:read" {
+		t.Errorf("without a default: %v", claims)
+	}
+	s.change("web", func(client *gatehouse.Client) { client.DefaultResource = "https://ledger.example" })
+	issued := s.tokens(both...)
+	if told := s.introspect(issued.access); told.Member("aud") != "https://ledger.example" || told.Member("scope") != "openid ledger:read" {
+		t.Errorf("with a default: %s", told.Text)
+	}
+	other := s.wants(s.refresh(issued.refresh, "resource", "https://photos.example"), http.StatusOK, "")
+	if claims := s.claims(other.Member("access_token")); claims["aud"] != "https://photos.example" || claims["scope"] != "openid photos:read" {
+		t.Errorf("the other one: %v", claims)
+	}
+	if aud := s.introspect(s.tokens("scope", "openid").access).Member("aud"); aud != "https://ledger.example" {
+		t.Errorf("without resource scopes: %s", aud)
+	}
+}
+
 // TestAResourceThatIsGone takes its tokens' audience away.
 func TestAResourceThatIsGone(t *testing.T) {
 	s := open(t)

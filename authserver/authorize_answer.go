@@ -73,7 +73,7 @@ func (s *Server) shownTo(r *endpoint.Request, in interaction.Interaction) (gateh
 	if err != nil {
 		return gatehouse.Client{}, gatehouse.Session{}, err
 	}
-	if !alive || session.Subject != in.Subject {
+	if !alive || session.Subject != in.Subject || !in.Accepts(session) {
 		return gatehouse.Client{}, gatehouse.Session{}, oauth.Refuse("consent-other-session", oauth.InvalidRequest,
 			"The sign-in that this page was shown for has ended. Go back to the application and start again.")
 	}

@@ -348,10 +348,20 @@ func TestBetweenTheCheckAndTheAct(t *testing.T) {
 	form = url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.refresh}}
 	b.wantPageOf(b.ask(http.MethodPost, "/token", basic("web", secrets["web"]), form), 400, "refresh-invalid")
 	done(b.db.DisableUser(t.Context(), tenant, "sub-of-alice", false, event))
+}
 
-	issued = s.tokens()
-	b.db.before["User"] = func() { done(b.db.DeleteUser(t.Context(), tenant, "sub-of-alice", event)) }
+func TestAUserWhoIsRemovedWhileTheyAreAskedFor(t *testing.T) {
+	s := open(t)
+	b := s.breakable()
+	issued := s.tokens()
+	b.db.before["User"] = func() {
+		_, err := b.db.DeleteUser(t.Context(), gatehouse.DefaultTenant, "sub-of-alice", gatehouse.Event{Kind: gatehouse.EventUserChanged})
+		s.did(err)
+	}
 	b.wantPageOf(b.ask(http.MethodGet, "/userinfo", "Bearer "+issued.access, nil), 401, "bearer-token-invalid")
+	if b.db.before["User"] != nil {
+		t.Error("the user was not asked for")
+	}
 }
 
 func (b *broken) wantPageOf(answer gatehousetest.Answer, status int, rule string) {

@@ -272,6 +272,29 @@ func TestAnOldSessionNeverSatisfiesPromptLogin(t *testing.T) {
 	})
 }
 
+// TestAnOlderSessionOfTheSameUserCannotAnswer what a new sign-in was asked
+// for: consent is given in a session that satisfies the request.
+func TestAnOlderSessionOfTheSameUserCannotAnswer(t *testing.T) {
+	travel(t, func(s *stage) {
+		s.code()
+		old := s.cookie("session")
+		time.Sleep(time.Hour)
+		fresh := s.anew(s.T)
+		page := fresh.Get(request("prompt", "login consent"))
+		page = fresh.Browser.Post("/login", page.With("username", "alice", "password", "wonderland-alice"))
+		form := page.With("decision", "allow")
+		r, _ := http.NewRequest(http.MethodPost, s.URL+"/consent", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", formType)
+		r.AddCookie(fresh.cookie("browser"))
+		r.AddCookie(old)
+		answer := s.Do(s.T, r)
+		if answer.StatusCode != http.StatusBadRequest || !strings.Contains(answer.Text, "consent-other-session.") {
+			t.Errorf("the old session is answered with %d, sent to %s", answer.StatusCode, answer.Header.Get("Location"))
+		}
+		s.wantAnswer(fresh.Browser.Post("/consent", form), webCallback, "")
+	})
+}
+
 func TestSelectAccountAsksAndAcceptsTheSession(t *testing.T) {
 	travel(t, func(s *stage) {
 		s.code()

@@ -78,6 +78,7 @@ func TestRefreshNeverWidens(t *testing.T) {
 	for _, scope := range []string{"openid photos:read photos:write", "ledger:read", "email", "no:such", "openid email offline_access", "photos:READ"} {
 		s.wants(s.refresh(issued.Member("refresh_token"), "scope", scope), http.StatusBadRequest, "invalid_scope")
 	}
+	s.wants(s.refresh(issued.Member("refresh_token"), "scope", `"`), http.StatusBadRequest, "invalid_scope")
 	s.wants(s.refresh(issued.Member("refresh_token"), "resource", "https://ledger.example"), http.StatusBadRequest, "invalid_target")
 	s.wants(s.refresh(issued.Member("refresh_token"), "resource", "https://nowhere.example"), http.StatusBadRequest, "invalid_target")
 

@@ -142,6 +142,7 @@ func TestRU13LoopbackPorts(t *testing.T) {
 	for _, uri := range []string{
 		"http://[::1]:1234/cb", "http://[::1]/cb", "http://localhost/cb", "http://localhost:1234/cb", "https://127.0.0.1/cb", "http://127.0.0.1:1234/",
 		"http://127.0.0.1:/cb", "http://127.0.0.1:123456/cb", "http://127.0.0.1:12x/cb", "http://127.0.0.2:1234/cb", "http://127.1:1234/cb", "http://127.0.0.1:1234/cb?x",
+		"http://127.0.0.1:8080/cb", // the free port would lead to the issuer itself
 		"http://127.0.0.1:1234@evil.test/cb", "http://127.0.0.1:80@evil.test:80/cb", "http://127.0.0.1.evil.test/cb", "http://0x7f.1:80/cb", "http://127.0.0.1:+80/cb",
 	} {
 		s.wantPage(s.Get(ask(uri)), "redirect-uri-unregistered")

@@ -33,6 +33,8 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *endpoint.Request) erro
 	}
 	var in interaction.Interaction
 	switch {
+	case form.Has("client_id"): // whatever else it has, "i" and "posted" are unknown parameters of it
+		in, err = s.checkAuthorization(r, form)
 	case form.Has("i"):
 		in, err = s.Box.Open(r, form.Get("i"), interaction.StageResume)
 	case form.Has("posted"):
@@ -111,10 +113,18 @@ func (s *Server) clientOf(r *endpoint.Request, in interaction.Interaction) (gate
 	if err != nil {
 		return gatehouse.Client{}, err
 	}
-	if !found || client.Disabled() || !oauth.MatchRedirectURI(client.RedirectURIs, in.RedirectURI, client.RedirectRules()) {
+	if !found || client.Disabled() || !registered(client.RedirectURIs, in.RedirectURI, client, r.Tenant) {
 		return gatehouse.Client{}, clientUnknown()
 	}
 	return client, nil
+}
+
+// registered says whether a URI is one of the client's registered ones and
+// not on our own host, which the free port of a loopback address could reach:
+// a page of ours must never receive another's code.
+func registered(uris []string, uri string, client gatehouse.Client, tenant gatehouse.Tenant) bool {
+	issuer, err := url.Parse(tenant.Issuer)
+	return err == nil && oauth.MatchRedirectURI(uris, uri, client.RedirectRules()) && !oauth.OnHost(uri, []string{issuer.Host})
 }
 
 // session returns the live session of the request's browser.

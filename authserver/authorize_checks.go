@@ -111,7 +111,7 @@ func (s *Server) checkRedirectURI(a *authorization) error {
 		a.in.RedirectURI = a.client.RedirectURIs[0]
 		return nil
 	}
-	if !oauth.MatchRedirectURI(a.client.RedirectURIs, uri, a.client.RedirectRules()) {
+	if !registered(a.client.RedirectURIs, uri, a.client, a.Tenant) {
 		return oauth.Refuse("redirect-uri-unregistered", oauth.InvalidRequest, "The redirect_uri is not one that the application registered. They are compared character by character.")
 	}
 	a.in.RedirectURI, a.in.RedirectURISent = uri, true

@@ -49,3 +49,11 @@ func TestClientCredentials(t *testing.T) {
 		t.Errorf("introspection says %s", asked.Text)
 	}
 }
+
+func TestUnknownParametersAreIgnored(t *testing.T) {
+	s := open(t)
+	page := s.SignIn(request("i", "1", "posted", "1", "gh", "1"), "alice", "wonderland-alice")
+	if page.Location == nil || page.Location.Query().Get("code") == "" {
+		t.Errorf("no code: %d at %s", page.StatusCode, page.Path)
+	}
+}

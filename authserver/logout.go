@@ -120,7 +120,7 @@ func (s *Server) logoutTarget(r *endpoint.Request, form oauth.Form, hint token.C
 		if err != nil {
 			return "", err
 		}
-		if !found || client.Disabled() || !oauth.MatchRedirectURI(client.PostLogoutRedirectURIs, uri, client.RedirectRules()) {
+		if !found || client.Disabled() || !registered(client.PostLogoutRedirectURIs, uri, client, r.Tenant) {
 			continue
 		}
 		if form.Has("state") {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -160,7 +161,7 @@ func sameButPort(registered string, uri *url.URL, presented string) bool {
 	}
 	if port, hasPort := strings.CutPrefix(rest, ":"); hasPort {
 		digits := len(port) - len(strings.TrimLeft(port, "0123456789"))
-		if digits == 0 || digits > len("65535") {
+		if number, err := strconv.ParseUint(port[:digits], 10, 16); err != nil || number == 0 || port[0] == '0' {
 			return false
 		}
 		rest = port[digits:]

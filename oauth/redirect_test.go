@@ -84,7 +84,7 @@ func TestMatchRedirectURI(t *testing.T) {
 		}
 	}
 	for _, uri := range []string{
-		"", "https://app.example/CB", "https://app.example:443/cb", "https://127.0.0.1/cb", "http://127.0.0.1:/cb", "http://127.0.0.1:1:2/cb", "http://127.0.0.1:-1/cb", "http://127.0.0.1:123456/cb",
+		"", "https://app.example/CB", "https://app.example:443/cb", "https://127.0.0.1/cb", "http://127.0.0.1:/cb", "http://127.0.0.1:1:2/cb", "http://127.0.0.1:-1/cb", "http://127.0.0.1:123456/cb", "http://127.0.0.1:99999/cb", "http://127.0.0.1:0/cb", "http://127.0.0.1:080/cb",
 		"http://127.0.0.1:1x/cb", "http://127.0.0.1:1", "http://127.0.0.11/cb", "http://127.0.0.1.evil.test/cb", "http://127.0.0.1@evil.test/cb", "http://127.0.0.1:1@evil.test/cb", "http://[::1]:99/cb", "http://[::1]x:99/cb?x=1",
 		"HTTP://127.0.0.1/cb", "http://127.0.0.1:1/cb#", "http://127.0.0.1:1/cb?", "http://localhost:1/cb", "com.example.app:/cb/", "http://0127.0.0.1/cb",
 	} {

@@ -25,6 +25,8 @@ type Grant struct {
 	// Resources are the audiences the user agreed to; the first is the
 	// default at the token endpoint.
 	Resources []string
+	// Claims are what was asked for one by one, beside the scope.
+	Claims ClaimsRequest
 
 	// RedirectURI of the authorization request; RedirectURISent tells
 	// whether the request named it, so that the token request must too.

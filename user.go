@@ -14,6 +14,7 @@ type User struct {
 	PasswordHash      string
 	PasswordChangedAt time.Time
 	Claims            StandardClaims
+	Attributes        Attributes
 	DisabledAt        time.Time
 	CreatedAt         time.Time
 	UpdatedAt         time.Time

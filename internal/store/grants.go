@@ -32,7 +32,8 @@ func grantDest(g *gatehouse.Grant) []any {
 		&g.CodeChallenge, &g.Nonce, moment(&g.AuthTime), record(&g.AMR), &g.ACR, number(&g.Code.KeyID), octets(&g.Code.Hash),
 		moment(&g.Code.ExpiresAt), moment(&g.Code.RedeemedAt), number(&g.Code.WrongVerifiers), number(&g.Refresh.Generation),
 		number(&g.Refresh.KeyID), octets(&g.Refresh.Hash), octets(&g.Refresh.Salt), moment(&g.Refresh.RotatedAt), moment(&g.CreatedAt),
-		moment(&g.ExpiresAt), moment(&g.LastUsedAt), moment(&g.AccessUntil), moment(&g.EndedAt), &g.EndReason}
+		moment(&g.ExpiresAt), moment(&g.LastUsedAt), moment(&g.AccessUntil), moment(&g.EndedAt), &g.EndReason,
+		record(&g.Claims)}
 }
 
 func (c *connection) grant(tenant gatehouse.TenantID, id gatehouse.GrantID) (grant gatehouse.Grant, found bool, err error) {
@@ -50,11 +51,29 @@ func (s *Store) Grant(ctx context.Context, tenant gatehouse.TenantID, id gatehou
 	return grant, found, err
 }
 
+// GrantOfHandle returns the grant that an access token's gid names, ended ones too while their
+// rows stay, which is as long as an access token of theirs lives.
+func (s *Store) GrantOfHandle(ctx context.Context, tenant gatehouse.TenantID, handle string) (gatehouse.Grant, bool, error) {
+	if !isStorable(handle) {
+		return gatehouse.Grant{}, false, nil
+	}
+	found := false
+	grant, err := read(ctx, s, "reading a grant by its handle", func(c *connection) (grant gatehouse.Grant, err error) {
+		found, err = c.one(sqlGrantOfHandle, grantDest(&grant), tenant, handle)
+		return grant, err
+	})
+	return grant, found, err
+}
+
 // IssueCode gives birth to a grant, unless its origin already did (CodeExists) or its client, user
 // or session has ended (CodeWithdrawn). Consents are remembered with it and its session is seen.
 // CreatedAt and LastUsedAt are the store's.
 func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue gatehouse.CodeIssue) (gatehouse.CodeIssued, error) {
 	g := issue.Grant
+	claims, err := recordText(g.Claims)
+	if err != nil {
+		return gatehouse.CodeIssued{}, err
+	}
 	return write(ctx, s, "issuing a code", tenant, func(a *act) (gatehouse.CodeIssued, error) {
 		none := gatehouse.CodeIssued{}
 		if len(g.Code.Hash) == 0 {
@@ -71,7 +90,7 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		born, err := a.exec(sqlIssueCode, a.tenant, g.ID[:], g.Handle, g.ClientID, g.Subject, g.SessionID, g.Scope.String(),
 			listText(g.Resources), g.RedirectURI, bit(g.RedirectURISent), g.CodeChallenge, g.Nonce, millis(g.AuthTime), listText(g.AMR),
 			g.ACR, int64(g.Code.KeyID), g.Code.Hash, millis(g.Code.ExpiresAt), issue.Origin[:], bit(g.Offline()), now,
-			millis(g.ExpiresAt), leavesAt, now, []byte{})
+			millis(g.ExpiresAt), leavesAt, now, []byte{}, claims)
 		if err != nil {
 			return none, err
 		}

@@ -6,9 +6,10 @@ package store
 const (
 	columnsOfGrant = `id, handle, client_id, subject, session_id, scope, resources, redirect_uri, redirect_uri_sent, code_challenge,
 		nonce, auth_time, amr, acr, code_key_id, code_hash, code_expires_at, redeemed_at, wrong_verifiers, generation,
-		refresh_key_id, refresh_hash, refresh_salt, rotated_at, created_at, expires_at, last_used_at, access_until, ended_at, end_reason`
+		refresh_key_id, refresh_hash, refresh_salt, rotated_at, created_at, expires_at, last_used_at, access_until, ended_at, end_reason, claims`
 
 	sqlGrant         = `SELECT ` + columnsOfGrant + ` FROM grants WHERE tenant = $1 AND id = $2`
+	sqlGrantOfHandle = `SELECT ` + columnsOfGrant + ` FROM grants WHERE tenant = $1 AND handle = $2`
 	sqlGrantOfOrigin = `SELECT ` + columnsOfGrant + ` FROM grants WHERE tenant = $1 AND origin = $2`
 
 	// $4 client, $5 subject, $6 session, $24 now.
@@ -16,9 +17,9 @@ const (
 			redirect_uri_sent, code_challenge, nonce, auth_time, amr, acr, code_key_id, code_hash, code_expires_at,
 			origin, offline, created_at, expires_at, leaves_at, last_used_at,
 			redeemed_at, wrong_verifiers, generation, refresh_key_id, refresh_hash, refresh_salt, rotated_at, redeliveries,
-			access_until, ended_at, end_reason)
+			access_until, ended_at, end_reason, claims)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-			0, 0, 0, 0, $25, $25, 0, 0, 0, 0, ''
+			0, 0, 0, 0, $25, $25, 0, 0, 0, 0, '', $26
 		WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = $1 AND id = $4 AND disabled_at = 0)
 			AND EXISTS (SELECT 1 FROM users WHERE tenant = $1 AND subject = $5 AND disabled_at = 0)
 			AND EXISTS (SELECT 1 FROM sessions WHERE tenant = $1 AND id = $6 AND subject = $5 AND ended_at = 0 AND expires_at > $24)

@@ -3,15 +3,15 @@ package store
 // Statements about people: users, their sessions, what they consented to.
 
 const (
-	columnsOfUser = `subject, username, password_hash, password_changed_at, claims, disabled_at, created_at, updated_at`
+	columnsOfUser = `subject, username, password_hash, password_changed_at, claims, disabled_at, created_at, updated_at, attributes`
 
 	sqlUser        = `SELECT ` + columnsOfUser + ` FROM users WHERE tenant = $1 AND subject = $2`
 	sqlUserByLogin = `SELECT ` + columnsOfUser + ` FROM users WHERE tenant = $1
 		AND subject = (SELECT subject FROM login_names WHERE tenant = $1 AND login_key = $2)`
 	sqlUsers   = `SELECT ` + columnsOfUser + ` FROM users WHERE tenant = $1 AND username_key > $2 ORDER BY username_key LIMIT $3`
-	sqlAddUser = `INSERT INTO users (tenant, ` + columnsOfUser + `, username_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+	sqlAddUser = `INSERT INTO users (tenant, ` + columnsOfUser + `, username_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 	sqlSetUser = `UPDATE users SET username = $3, password_hash = $4, password_changed_at = $5, claims = $6, disabled_at = $7,
-		updated_at = $8, username_key = $9 WHERE tenant = $1 AND subject = $2`
+		updated_at = $8, attributes = $9, username_key = $10 WHERE tenant = $1 AND subject = $2`
 	sqlSetPassword = `UPDATE users SET password_hash = $3, password_changed_at = $4, updated_at = $4 WHERE tenant = $1 AND subject = $2`
 	sqlRehash      = `UPDATE users SET password_hash = $4 WHERE tenant = $1 AND subject = $2 AND password_hash = $3`
 	sqlDisableUser = `UPDATE users SET disabled_at = CASE WHEN disabled_at = 0 THEN $3 ELSE disabled_at END, updated_at = $3

@@ -20,7 +20,7 @@ const (
 
 func userDest(user *gatehouse.User) []any {
 	return []any{&user.Subject, &user.Username, &user.PasswordHash, moment(&user.PasswordChangedAt), record(&user.Claims),
-		moment(&user.DisabledAt), moment(&user.CreatedAt), moment(&user.UpdatedAt)}
+		moment(&user.DisabledAt), moment(&user.CreatedAt), moment(&user.UpdatedAt), record(&user.Attributes)}
 }
 
 func (c *connection) user(tenant gatehouse.TenantID, subject string) (user gatehouse.User, found bool, err error) {
@@ -80,6 +80,12 @@ func (s *Store) PutUser(ctx context.Context, tenant gatehouse.TenantID, user gat
 	if err != nil {
 		return 0, err
 	}
+	attributes := "{}"
+	if len(user.Attributes) > 0 {
+		if attributes, err = recordText(user.Attributes); err != nil {
+			return 0, err
+		}
+	}
 	return write(ctx, s, "putting a user", tenant, func(a *act) (PutUserOutcome, error) {
 		if err := errors.Join(a.seize(lockUser, user.Subject), a.seize(lockSubject, user.Subject)); err != nil {
 			return 0, err
@@ -98,7 +104,7 @@ func (s *Store) PutUser(ctx context.Context, tenant gatehouse.TenantID, user gat
 				return SubjectTaken, errUndo
 			}
 		}
-		if outcome, err := a.storeUser(user, before, exists, claims); err != nil {
+		if outcome, err := a.storeUser(user, before, exists, claims, attributes); err != nil {
 			return outcome, err
 		}
 		event.Subject = user.Subject
@@ -115,7 +121,7 @@ func (s *Store) PutUser(ctx context.Context, tenant gatehouse.TenantID, user gat
 	})
 }
 
-func (a *act) storeUser(user, before gatehouse.User, exists bool, claims string) (PutUserOutcome, error) {
+func (a *act) storeUser(user, before gatehouse.User, exists bool, claims, attributes string) (PutUserOutcome, error) {
 	now := millis(a.now)
 	key := gatehouse.LoginKey(user.Username)
 	if _, err := a.exec(sqlDropLoginNames, a.tenant, user.Subject); err != nil {
@@ -145,9 +151,9 @@ func (a *act) storeUser(user, before gatehouse.User, exists bool, claims string)
 			changedAt = a.now
 		}
 		_, err = a.exec(sqlSetUser, a.tenant, user.Subject, user.Username, user.PasswordHash, millis(changedAt), claims,
-			millis(user.DisabledAt), now, key)
+			millis(user.DisabledAt), now, attributes, key)
 	} else {
-		_, err = a.exec(sqlAddUser, a.tenant, user.Subject, user.Username, user.PasswordHash, now, claims, millis(user.DisabledAt), now, now, key)
+		_, err = a.exec(sqlAddUser, a.tenant, user.Subject, user.Username, user.PasswordHash, now, claims, millis(user.DisabledAt), now, now, attributes, key)
 	}
 	if err != nil {
 		return 0, err

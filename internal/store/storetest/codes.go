@@ -20,10 +20,17 @@ func codes(t *testing.T, open Open) {
 func grantRoundTrip(t *testing.T, open Open) {
 	s := setUp(t, open)
 	issue := s.newIssue("openid", "photos:read", "offline_access")
+	issue.Grant.Claims = gatehouse.ClaimsRequest{UserInfo: []string{"name", "email"}, IDToken: []string{"email"}}
 	want := issue.Grant
 	is(t, gatehouse.CodeAccepted)(s.issued(tenant, issue))
 	want.CreatedAt, want.LastUsedAt = s.Now(), s.Now()
 	same(t, want, s.row(want.ID))
+	for handle, known := range map[string]bool{want.Handle: true, want.Handle + "x": false, "": false, "\x00": false} {
+		g, found, err := s.GrantOfHandle(t.Context(), tenant, handle)
+		if s.ok(err); found != known || known && g.ID != want.ID {
+			t.Errorf("the grant of handle %q is %v, %v", handle, g, found)
+		}
+	}
 
 	s.clock.Move(20 * time.Second)
 	redemption := s.redemption(want)

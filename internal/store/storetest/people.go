@@ -24,7 +24,8 @@ func userRoundTrip(t *testing.T, open Open) {
 	s := setUp(t, open)
 	user := gatehouse.User{
 		Subject: "sub-bob", Username: "Bob", PasswordHash: "$argon2id$bob",
-		Claims: gatehouse.StandardClaims{Name: "Bob B.", Email: "Bob@Example.com", EmailVerified: true, Address: &gatehouse.Address{Locality: "Ulm"}},
+		Claims:     gatehouse.StandardClaims{Name: "Bob B.", Email: "Bob@Example.com", EmailVerified: true, Address: &gatehouse.Address{Locality: "Ulm"}},
+		Attributes: gatehouse.Attributes{"department": "Ledgers", "floor": 2.0, "guest": false, "teams": []any{"a", "b"}},
 	}
 	is(t, store.Stored)(s.PutUser(t.Context(), tenant, user, byCLI))
 	user.CreatedAt, user.UpdatedAt, user.PasswordChangedAt = s.Now(), s.Now(), s.Now()
@@ -38,7 +39,11 @@ func userRoundTrip(t *testing.T, open Open) {
 	same(t, user, read(s.UserByLogin(t.Context(), tenant, gatehouse.LoginKey("bob@example.COM"))))
 
 	s.clock.Move(time.Hour)
-	user.Claims.Name, user.Claims.Address = "Robert B.", nil
+	user.Claims.Name, user.Claims.Address, user.Attributes = "Robert B.", nil, gatehouse.Attributes{"floor": 3.0}
+	is(t, store.Stored)(s.PutUser(t.Context(), tenant, user, byCLI))
+	user.UpdatedAt = s.Now()
+	same(t, user, read(s.User(t.Context(), tenant, "sub-bob")))
+	user.Attributes = nil
 	is(t, store.Stored)(s.PutUser(t.Context(), tenant, user, byCLI))
 	user.UpdatedAt = s.Now()
 	same(t, user, read(s.User(t.Context(), tenant, "sub-bob")))

@@ -12,11 +12,18 @@ import (
 
 func keysCommand(term terminal) *cobra.Command {
 	return group(&cobra.Command{
-		Use:     "keys",
-		Short:   "Make the key that seals all others",
-		Long:    `Make the key-encryption key, which seals all other keys in the database.`,
-		Example: "  gatehouse keys init --config gatehouse.yaml",
-	}, keysInitCommand(term))
+		Use:   "keys",
+		Short: "Show, rotate and revoke keys",
+		Long: `Keys sign tokens, vouch for refresh tokens and seal what only this server opens.
+They are made, published, used, kept and removed by a plan that a running server
+carries out by itself: a key signs for the setting key_rotation, 90 days unless
+it says otherwise. These commands show the plan, hasten it, and help in an
+emergency. The key-encryption key, which seals all others in the database, is
+made by "keys init".`,
+		Example: `  gatehouse keys list --data ./data
+  gatehouse keys rotate --algorithm ES256 --data ./data
+  gatehouse keys init --config gatehouse.yaml`,
+	}, keysListCommand(term), keysInitCommand(term), keysRotateCommand(term), keysRevokeCommand(term), keysAfterRestoreCommand(term))
 }
 
 func keysInitCommand(term terminal) *cobra.Command {

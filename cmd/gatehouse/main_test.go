@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"gatehouse/internal/keyring"
 	"gatehouse/internal/server"
 	"gatehouse/internal/store"
 )
@@ -20,8 +21,8 @@ func TestMain(m *testing.M) {
 
 // TestCommands runs the transcripts in testdata. Beside testscript's own
 // commands they have `database DIR`, which makes an empty database as a
-// server's first start does, and `ready DIR`, which waits until a server on that
-// data answers.
+// server's first start does, `ready DIR`, which waits until a server on that
+// data answers, and `kid ALGORITHM`, which sets KID to the key that signs.
 func TestCommands(t *testing.T) {
 	update := os.Getenv("UPDATE_TRANSCRIPTS") != ""
 	testscript.Run(t, testscript.Params{
@@ -34,7 +35,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv("GATEHOUSE_PASSWORD_HASHING_PASSES", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"database": makeDatabase, "ready": awaitServer},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"database": makeDatabase, "ready": awaitServer, "kid": keyInUse},
 	})
 }
 
@@ -47,6 +48,25 @@ func makeDatabase(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := store.Open(context.Background(), store.Config{Path: filepath.Join(directory, "gatehouse.db")})
 	ts.Check(err)
 	ts.Check(db.Close())
+}
+
+// keyInUse sets KID to the signing key of an algorithm that is in use.
+func keyInUse(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: kid ALGORITHM")
+	}
+	db, err := store.Open(context.Background(), store.Config{Path: filepath.Join(ts.MkAbs(ts.Getenv("GATEHOUSE_DATA")), "gatehouse.db")})
+	ts.Check(err)
+	keys, err := shownKeys(context.Background(), db)
+	ts.Check(err)
+	ts.Check(db.Close())
+	for _, key := range keys {
+		if key.Algorithm == args[0] && key.State == keyring.InUse {
+			ts.Setenv("KID", key.KID)
+			return
+		}
+	}
+	ts.Fatalf("no %s key is in use", args[0])
 }
 
 func awaitServer(ts *testscript.TestScript, neg bool, args []string) {

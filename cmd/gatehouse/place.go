@@ -35,6 +35,8 @@ type located struct {
 	database store.Config
 	// data is the server's data directory, where its control socket is.
 	data string
+	// keyFile holds the key-encryption key.
+	keyFile string
 	// issuer is known only from the server's configuration.
 	issuer  string
 	hashing secret.Params
@@ -63,7 +65,7 @@ func (p *place) find(command *cobra.Command) (located, error) {
 	if process.Data == "" && process.Database == "" {
 		return located{}, failed("add data: DIR to "+p.config+", or use --data DIR", "the configuration does not say where the database is")
 	}
-	return located{database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, issuer: process.PublicURL, hashing: hashingOf(process)}, nil
+	return located{database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, keyFile: process.KeyPath(), issuer: process.PublicURL, hashing: hashingOf(process)}, nil
 }
 
 // loadProcess reads the server's configuration, or the environment alone.

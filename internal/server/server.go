@@ -226,6 +226,9 @@ func (s *Server) Handler() http.Handler {
 // Rows returns the endpoint table.
 func (s *Server) Rows() []endpoint.Row { return s.mux.Rows() }
 
+// Keys returns the server's keys.
+func (s *Server) Keys() *keyring.Keyring { return s.keys }
+
 // Store returns the server's database.
 func (s *Server) Store() *store.Store { return s.store }
 

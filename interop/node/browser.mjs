@@ -3,6 +3,7 @@
 import { launch } from './lib/browser.mjs'
 import { openCallback } from './lib/callback.mjs'
 import { finish } from './lib/check.mjs'
+import { accountChecks } from './browser/axe.mjs'
 import { consentChecks } from './browser/consent.mjs'
 import { logoutChecks } from './browser/logout.mjs'
 import { looksChecks } from './browser/looks.mjs'
@@ -18,6 +19,7 @@ try {
   await redirectChecks()
   await logoutChecks()
   await playgroundChecks()
+  await accountChecks()
   await looksChecks()
 } finally {
   await browser.close()

@@ -8,7 +8,7 @@ import { accessibility, picture } from '../lib/looks.mjs'
 import { callback, ingrid, playground, wanda } from '../lib/stage.mjs'
 
 // gallery brings the browser to each page in turn and lets visit look at it.
-async function gallery(page, visit) {
+export async function gallery(page, visit) {
   const request = begin({ prompt: 'consent', scope: 'openid profile email offline_access photos:read photos:write notes:read' })
   await page.goto(request.url)
   await shows(page, 'login-form')
@@ -40,7 +40,7 @@ async function gallery(page, visit) {
   await page.goto(begin({ client: 'nobody' }).url)
   await shows(page, 'error-page')
   await visit('error')
-  await page.goto(begin({ response_mode: 'form_post' }).url)
+  await page.goto(begin({ response_mode: 'form_post' }).url, { waitUntil: 'commit' })
   await page.waitForSelector('main')
   await visit('form-post')
   await page.goto(endSession)
@@ -51,7 +51,7 @@ async function gallery(page, visit) {
   await visit('logout-done')
 }
 
-const galleryPages = ['login', 'login-wrong-password', 'consent', 'finished', 'consent-native', 'select-account', 'login-again',
+export const galleryPages = ['login', 'login-wrong-password', 'consent', 'finished', 'consent-native', 'select-account', 'login-again',
   'error', 'form-post', 'logout-confirm', 'logout-done']
 
 export async function looksChecks() {

@@ -39,6 +39,7 @@ export const machine = clients.find((c) => c.client_secret && c.grant_types.incl
 // People of testdata/tenant.yaml.
 export const ingrid = { username: 'ingrid', password: 'a long walk by the sea', sub: 'user-ingrid', name: 'Ingrid Interop', email: 'ingrid@example.com' }
 export const nora = { username: 'nora', password: 'a short ride to the hills', sub: 'user-nora', name: 'Nora Node', email: 'nora@example.com' }
+export const paula = { username: 'paula', password: 'a ladder to the apple tree', sub: 'user-paula' }
 export const otto = { username: 'otto', password: 'another walk in the woods', sub: 'user-otto' }
 export const wanda = { username: 'wanda', password: 'wanda never signs in here', sub: 'user-wanda' }
 

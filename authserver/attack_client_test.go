@@ -3,6 +3,7 @@ package authserver_test
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -70,6 +71,9 @@ func TestCA06OneMethodAndTheRegisteredOne(t *testing.T) {
 		}
 		s.wants(s.send(path, right, with(identified, []string{"client_id", "web"})), http.StatusUnauthorized, "invalid_client")
 		s.wants(s.send(path+"?client_id=svc&client_secret="+secrets["svc"], "", form), http.StatusBadRequest, "invalid_request")
+		for _, part := range []string{"client_assertion", "client_assertion_type"} { // junk beside a right secret
+			s.wants(s.send(path, right, with(maps.Clone(form), []string{part, "junk"})), http.StatusUnauthorized, "invalid_client")
+		}
 		s.wants(s.send(path, right, form), http.StatusOK, "")
 		s.wants(s.send(path, right, with(identified, []string{"client_id", "svc"})), http.StatusOK, "")
 		s.wants(s.send(path, strings.Replace(right, "Basic", "bAsIc", 1), form), http.StatusOK, "")

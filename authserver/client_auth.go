@@ -92,6 +92,8 @@ func presented(r *endpoint.Request, form oauth.Form) (credentials, error) {
 	switch {
 	case used > 1: // RFC 6749 §2.3: "MUST NOT use more than one authentication method in each request"
 		return credentials{}, oauth.Refuse("client-several-methods", oauth.InvalidRequest, "The request authenticates the client in more than one way. Use one.")
+	case form.Sent("client_assertion") || form.Sent("client_assertion_type"):
+		return credentials{}, oauth.Refuse("client-assertion-unsupported", oauth.InvalidClient, "Client assertions are not supported. Authenticate by client_secret_basic or client_secret_post.")
 	case form.Has("client_id") && form.Get("client_id") != shown.clientID:
 		return credentials{}, oauth.Refuse("client-id-contradiction", oauth.InvalidClient, "The client_id parameter names another client than the Authorization header.")
 	case shown.clientID == "":

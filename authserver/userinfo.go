@@ -95,8 +95,8 @@ func (s *Server) serveUserinfo(w http.ResponseWriter, r *endpoint.Request) error
 			return err
 		}
 	}
-	if state != tokenLive || !claims.ofUser() {
-		return oauth.Refuse("bearer-token-invalid", oauth.InvalidToken, "The access token is not valid here: it was not issued by this server for a user, has expired or was revoked.")
+	if state != tokenLive {
+		return oauth.Refuse("bearer-token-invalid", oauth.InvalidToken, "The access token is not valid here: it was not issued by this server, has expired or was revoked.")
 	}
 	scope, err := oauth.ParseScope(claims.Scope)
 	if err != nil {

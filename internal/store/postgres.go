@@ -222,6 +222,7 @@ func (p *postgres) holdGrant(a *act, id gatehouse.GrantID) error {
 
 func (p *postgres) seizeGrant(a *act, id gatehouse.GrantID) error {
 	_, err := a.exec(pgSeizeGrant, a.tenant, id[:])
+	a.now = p.clock.now() // those who were quicker have theirs from before
 	return err
 }
 

@@ -73,7 +73,8 @@ func (a *act) classifyRotation(rotation gatehouse.Rotation) (gatehouse.Rotated, 
 	case rotation.Succeeds == nil || !rotation.Succeeds(current):
 		return a.rotationEnds(g, rotation, gatehouse.RotateLostState)
 
-	case a.now.Sub(current.RotatedAt) >= rotation.Grace:
+	// Another replica's clock may be a little ahead.
+	case max(a.now.Sub(current.RotatedAt), 0) >= rotation.Grace:
 		return a.rotationEnds(g, rotation, gatehouse.RotateReplayed)
 
 	case !g.ExpiresAt.After(a.now):

@@ -37,7 +37,7 @@ func race[T comparable](t *testing.T, run func(racer int) (T, error)) map[T]int 
 }
 
 func races(t *testing.T, open Open) {
-	const rounds = 10
+	rounds := rounds(10)
 	t.Run("one code", func(t *testing.T) {
 		s := setUp(t, open)
 		for range rounds {
@@ -192,9 +192,10 @@ func races(t *testing.T, open Open) {
 // disableRace issues, redeems and rotates while disable happens. Nothing may live after it: what
 // was accepted before it has ended, or at least is refused.
 func disableRace(t *testing.T, open Open, disable func(*stage) (bool, error), ends bool) {
-	for round := range 5 {
+	for round := range rounds(5) {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			s := setUp(t, open)
+			both := replicated(t, open)
+			s := both[0]
 			var lock sync.Mutex
 			var grants []gatehouse.Grant
 			var accepted atomic.Int64
@@ -206,6 +207,7 @@ func disableRace(t *testing.T, open Open, disable func(*stage) (bool, error), en
 					_, err := disable(s)
 					return struct{}{}, err
 				}
+				s := both[racer%2]
 				for range 10 {
 					issue := s.newIssue("openid")
 					outcome, err := s.issued(tenant, issue)

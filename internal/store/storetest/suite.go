@@ -21,6 +21,8 @@ func Run(t *testing.T, open Open) {
 		"sessions":  sessions,
 		"clients":   clients,
 		"ledger":    ledger,
+		"replicas":  replicas,
+		"texts":     texts,
 		"account":   account,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/internal/store/storetest"
+	"gatehouse/internal/store/postgrestest"
 )
 
 // Engines of Options.Engine and of the variable GATEHOUSE_TEST_ENGINE.
@@ -48,7 +48,7 @@ func postgresOf(t testing.TB, data string) string {
 	if madeFor == data {
 		return location
 	}
-	location = storetest.PostgresDatabase(t, location)
+	location = postgrestest.Database(t, location)
 	if err := os.WriteFile(path, []byte(location+"\n"+data), 0o600); err != nil {
 		t.Fatal(err)
 	}

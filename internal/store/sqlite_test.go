@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 	"gatehouse/internal/store/storetest"
 	"gatehouse/kv"
 	"gatehouse/kv/kvtest"
@@ -53,16 +54,16 @@ func TestKVInSQLite(t *testing.T) {
 }
 
 func TestKVInPostgreSQL(t *testing.T) {
-	storetest.PostgresURL(t)
+	postgrestest.Schema(t)
 	s := opener(func(t *testing.T) store.Config {
-		return store.Config{URL: storetest.PostgresURL(t), Patience: time.Minute}
+		return store.Config{URL: postgrestest.Schema(t), Patience: time.Minute}
 	})
 	kvtest.Run(t, func(t *testing.T) kv.Store { return s(t, nil).KV() })
 }
 
 func TestPostgreSQL(t *testing.T) {
-	storetest.PostgresURL(t) // says once that there is none
+	postgrestest.Schema(t) // says once that there is none
 	storetest.Run(t, opener(func(t *testing.T) store.Config {
-		return store.Config{URL: storetest.PostgresURL(t), Patience: time.Minute} // the machine may be busy
+		return store.Config{URL: postgrestest.Schema(t), Patience: time.Minute} // the machine may be busy
 	}))
 }

@@ -1,4 +1,4 @@
-package storetest
+package postgrestest
 
 import (
 	"context"
@@ -21,25 +21,25 @@ const (
 	schemaTime = 30 * time.Second
 )
 
-// PostgresURL returns the URL of an empty schema in the PostgreSQL database of the tests. The schema
+// Schema returns the URL of an empty schema in the PostgreSQL database of the tests. The schema
 // goes with the test. Without such a database the test is skipped, or fails where no service may
 // be missing.
-func PostgresURL(t testing.TB) string {
+func Schema(t testing.TB) string {
 	t.Helper()
 	base, location := testServer(t)
 	schema := "test_" + strings.ToLower(rand.Text()[:16])
-	command(t, base, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { command(t, base, "DROP SCHEMA "+schema+" CASCADE") })
+	Run(t, base, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { Run(t, base, "DROP SCHEMA "+schema+" CASCADE") })
 	query := location.Query()
 	query.Set("search_path", schema)
 	location.RawQuery = query.Encode()
 	return location.String()
 }
 
-// PostgresDatabase returns the URL of a new PostgreSQL database: an empty one, or a copy of the one
+// Database returns the URL of a new PostgreSQL database: an empty one, or a copy of the one
 // that template is the URL of and that nobody may be connected to. A copy goes with the test; a
 // first one stays, since copies may be made of it, until the server of the tests goes.
-func PostgresDatabase(t testing.TB, template string) string {
+func Database(t testing.TB, template string) string {
 	t.Helper()
 	base, location := testServer(t)
 	name := "gatehouse_test_" + strings.ToLower(rand.Text()[:16])
@@ -50,9 +50,9 @@ func PostgresDatabase(t testing.TB, template string) string {
 			t.Fatal("the template is no URL")
 		}
 		text += " TEMPLATE " + strings.TrimPrefix(original.Path, "/")
-		t.Cleanup(func() { command(t, base, "DROP DATABASE "+name+" WITH (FORCE)") })
+		t.Cleanup(func() { Run(t, base, "DROP DATABASE "+name+" WITH (FORCE)") })
 	}
-	command(t, base, text)
+	Run(t, base, text)
 	location.Path = "/" + name
 	return location.String()
 }
@@ -74,8 +74,8 @@ func testServer(t testing.TB) (base string, location *url.URL) {
 	return base, location
 }
 
-// command runs one command on a connection of its own.
-func command(t testing.TB, url, text string) {
+// Run runs one command at a URL, on a connection of its own.
+func Run(t testing.TB, url, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), schemaTime)
 	defer cancel()

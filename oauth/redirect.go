@@ -99,10 +99,49 @@ func checkHierarchical(text string, uri *url.URL) error {
 		return fmt.Errorf("%q has no host", text)
 	case strings.ContainsRune(uri.Host, '%') || uri.Host != strings.ToLower(uri.Host):
 		return fmt.Errorf("%q must have its host in lower case and without percent-encoding", text)
+	case uri.Port() != "" && !isPort(uri.Port()):
+		return fmt.Errorf("%q must have a port from 1 to 65535, without leading zeros, or none", text)
+	case !isHost(uri):
+		return fmt.Errorf("%q must have a host name (parts of letters, digits and hyphens, divided by single dots and without a dot at the end) or an IP address", text)
 	case hasDotSegment(text):
 		return fmt.Errorf("%q must not have dot segments", text)
 	}
 	return nil
+}
+
+// isPort holds for the decimal numbers from 1 to 65535 as everybody writes
+// them: another spelling would be another redirect URI for the same place.
+func isPort(text string) bool {
+	number, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && number != 0 && text[0] != '0'
+}
+
+// Bounds of a host name (RFC 1035 §2.3.4, without the root's dot).
+const (
+	maxHostLength  = 253
+	maxLabelLength = 63
+)
+
+// isHost holds for a URI's host if it is an IP address as everybody writes it
+// or a host name (RFC 1123 §2.1); an underscore passes, since some have one.
+// A name whose last label is a number is an address for browsers (WHATWG URL,
+// "ends in a number"), such as 127.1, and no name.
+func isHost(uri *url.URL) bool {
+	host := uri.Hostname()
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.Zone() == "" && address.Is6() == strings.HasPrefix(uri.Host, "[")
+	}
+	if len(host) > maxHostLength {
+		return false
+	}
+	last := ""
+	for last = range strings.SplitSeq(host, ".") {
+		if last == "" || len(last) > maxLabelLength || last[0] == '-' || last[len(last)-1] == '-' || strings.Trim(last, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	hexadecimal, isHex := strings.CutPrefix(last, "0x")
+	return strings.Trim(last, "0123456789") != "" && !(isHex && strings.Trim(hexadecimal, "0123456789abcdef") == "")
 }
 
 func checkPrivateScheme(text string, uri *url.URL, rules RedirectRules) error {
@@ -161,7 +200,7 @@ func sameButPort(registered string, uri *url.URL, presented string) bool {
 	}
 	if port, hasPort := strings.CutPrefix(rest, ":"); hasPort {
 		digits := len(port) - len(strings.TrimLeft(port, "0123456789"))
-		if number, err := strconv.ParseUint(port[:digits], 10, 16); err != nil || number == 0 || port[0] == '0' {
+		if !isPort(port[:digits]) {
 			return false
 		}
 		rest = port[digits:]
@@ -180,16 +219,25 @@ func LoopbackHost(host string) bool {
 }
 
 // OnHost says whether a URI points at one of our own hosts (host or
-// host:port, as in a URL). Redirect URIs there are refused, since a page of
-// ours must never receive another's code.
+// host:port, as in a URL); all loopback names are one host. Redirect URIs
+// there are refused, since a page of ours must never receive another's code.
 func OnHost(text string, hosts []string) bool {
 	uri, err := url.Parse(text)
 	if err != nil {
 		return false
 	}
 	return slices.ContainsFunc(hosts, func(host string) bool {
-		return strings.EqualFold(withPort(uri.Scheme, uri.Host), withPort(uri.Scheme, host))
+		return oneHost(withPort(uri.Scheme, uri.Host), withPort(uri.Scheme, host))
 	})
+}
+
+func oneHost(a, b string) bool {
+	if strings.EqualFold(a, b) {
+		return true
+	}
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	return errA == nil && errB == nil && portA == portB && LoopbackHost(hostA) && LoopbackHost(hostB)
 }
 
 func withPort(scheme, host string) string {

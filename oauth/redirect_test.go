@@ -19,7 +19,8 @@ func TestCheckRedirectURI(t *testing.T) {
 	for _, uri := range []string{
 		"https://app.example/cb", "https://app.example", "https://app.example:8443/cb?x=1&y=%20", "https://app.example/a.b/..c/...", "https://xn--bcher-kva.example/",
 		"http://127.0.0.1/cb", "http://127.0.0.1:8080/cb", "http://[::1]/cb", "http://[::1]:8080/cb", "com.example.app:/cb", "com.example.app:cb", "https://[2001:db8::1]/cb",
-		"https://app.example/cb;v=1", "https://app.example/cb?next=https://app.example/../x",
+		"https://app.example:1/cb", "https://app.example:65535/cb", "https://my_app.a-b.example/cb", "https://1.example/cb", "https://192.0.2.7:8443/cb", "https://localhost/cb", "https://0x.example.x0/cb",
+		"https://" + strings.Repeat("x", 63) + ".example/cb", "https://app.example/cb;v=1", "https://app.example/cb?next=https://app.example/../x",
 	} {
 		if err := oauth.CheckRedirectURI(uri, strict); err != nil {
 			t.Errorf("%s: %v", uri, err)
@@ -50,6 +51,10 @@ func TestRU08RU09RefusedAtRegistration(t *testing.T) {
 		"http://app.test/cb", "http://127.0.0.1.evil.test/cb", "http://127.0.0.2/cb", "http://127.1/cb", "http://0.0.0.0/cb", "http://[::2]/cb", "http://10.0.0.1/", "http://user@127.0.0.1/cb", "http://127.0.0.1/../cb", "http://LOCALHOST/cb",
 		"com.example.app://evil/cb", "com.example.app://cb", "com.example.app:///cb/../x", "COM.example.app:/cb", "com.example.app://user@/cb", "1com.example:/cb", "com.example.app%3A/cb",
 		"https://app.test/" + strings.Repeat("x", oauth.MaxURILength),
+		"https://app.test:99999/cb", "https://app.test:65536/cb", "https://app.test:0/cb", "https://app.test:0443/cb", "http://127.0.0.1:009471/cb", "http://127.0.0.1:0/cb", "http://[::1]:99999/cb",
+		"https://app.test./cb", "https://./cb", "https://.app.test/cb", "https://app..test/cb", "https://-/cb", "https://-app.test/cb", "https://app-.test/cb", "https://app.-test/cb", "https://app;x.test/cb", "https://app,test/cb", "https://app'test/cb", "https://app+test/cb",
+		"https://127.1/cb", "https://2130706433/cb", "https://0x7f000001/cb", "https://0x/cb", "https://app.1/cb", "https://256.0.0.1/cb", "https://127.0.0.01/cb", "https://[fe80::1%25eth0]/cb", "https://[127.0.0.1]/cb", "https://[app.test]/cb",
+		"https://" + strings.Repeat("x", 64) + ".test/cb", "https://" + strings.Repeat("x.", 127) + "test/cb",
 	} {
 		for _, rules := range []oauth.RedirectRules{strict, lax} {
 			err := oauth.CheckRedirectURI(uri, rules)
@@ -69,7 +74,8 @@ func TestCheckWebURI(t *testing.T) {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}
-	for _, uri := range []string{"", "javascript:alert(1)", "data:image/svg+xml,x", "http://app.example/", "com.example.app:/x", "https:///x", "https://u@app.example/", " https://app.example/", "https://app.example/#x", "https://app.example/../x"} {
+	for _, uri := range []string{"", "javascript:alert(1)", "data:image/svg+xml,x", "http://app.example/", "com.example.app:/x", "https:///x", "https://u@app.example/", " https://app.example/", "https://app.example/#x", "https://app.example/../x",
+		"https://app.example:99999/", "https://app.example:0/", "https://app.example./", "https://app..example/", "https://-app.example/", "http://localhost:080/"} {
 		if oauth.CheckWebURI(uri) == nil {
 			t.Errorf("%q passes", uri)
 		}
@@ -107,6 +113,7 @@ func TestHosts(t *testing.T) {
 	for uri, want := range map[string]bool{
 		"https://id.example/cb": true, "https://ID.example:443/cb": true, "https://id.example:8443/cb": false, "http://id.example/cb": true, "http://id.example:80/": true, "https://x.id.example/": false,
 		"https://[2001:db8::1]:8443/": true, "https://[2001:db8::1]/": false, "http://127.0.0.1:8080/x": true, "http://127.0.0.1:8081/x": false, "com.example.app:/cb": false, "%": false,
+		"http://[::1]:8080/x": true, "http://localhost:8080/x": true, "http://127.0.0.2:8080/x": true, "http://[::1]:8081/x": false, "http://[::1]/x": false, "http://localhost.test:8080/x": false,
 	} {
 		if oauth.OnHost(uri, ours) != want {
 			t.Errorf("%s: on our hosts is %v", uri, !want)

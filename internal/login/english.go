@@ -20,7 +20,6 @@ func english() *texts {
 		Username:        "Username or e-mail",
 		Password:        "Password",
 		SignIn:          "Sign in",
-		Continue:        "Continue",
 		ContinueAs:      "Continue as {user}",
 		OtherAccount:    "or use another account",
 		WrongPassword:   "That name and password do not belong together. Check both and try again.",
@@ -75,7 +74,6 @@ func english() *texts {
 		Support:      "Get help",
 
 		AccountTitle: "Your account",
-		AccountIntro: "Signed in as {user}",
 
 		SessionsTitle:    "Where you are signed in",
 		SessionsIntro:    "Browsers in which your account is open. End those that you do not know, or no longer use.",
@@ -98,7 +96,6 @@ func english() *texts {
 		Connection:        "Connection",
 		ConnectionOffline: "stays while you are away",
 		ConnectionOnline:  "until you sign out",
-		AtHost:            "at {host}",
 		OnDevice:          "an application on your own devices",
 		Withdraw:          "Withdraw",
 		WithdrawOf:        "Withdraw what you allowed {client}",

@@ -22,7 +22,6 @@ func german() *texts {
 		Username:        "Benutzername oder E-Mail-Adresse",
 		Password:        "Passwort",
 		SignIn:          "Anmelden",
-		Continue:        "Weiter",
 		ContinueAs:      "Weiter als {user}",
 		OtherAccount:    "oder mit einem anderen Konto",
 		WrongPassword:   "Name und Passwort gehören nicht zusammen. Prüfen Sie beides und versuchen Sie es noch einmal.",
@@ -77,7 +76,6 @@ func german() *texts {
 		Support:      "Hilfe",
 
 		AccountTitle: "Ihr Konto",
-		AccountIntro: "Angemeldet als {user}",
 
 		SessionsTitle:    "Wo Sie angemeldet sind",
 		SessionsIntro:    "Browser, in denen Ihr Konto offen ist. Beenden Sie, was Sie nicht kennen oder nicht mehr brauchen.",
@@ -100,7 +98,6 @@ func german() *texts {
 		Connection:        "Verbindung",
 		ConnectionOffline: "bleibt, während Sie weg sind",
 		ConnectionOnline:  "bis Sie sich abmelden",
-		AtHost:            "auf {host}",
 		OnDevice:          "eine Anwendung auf Ihren eigenen Geräten",
 		Withdraw:          "Widerrufen",
 		WithdrawOf:        "Widerrufen, was Sie {client} erlaubt haben",

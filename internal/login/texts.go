@@ -21,7 +21,7 @@ type texts struct {
 	SignInTitle, SignInFor, SignInAgain, SignInOther string
 	SignInAccount                                    string
 	Username, Password, SignIn                       string
-	Continue, ContinueAs, OtherAccount               string
+	ContinueAs, OtherAccount                         string
 	WrongPassword, MissingField, TooManyAttempts     string
 	Busy, SessionChanged                             string
 
@@ -44,16 +44,16 @@ type texts struct {
 	ErrorDoStart, ErrorDoWait, ErrorDoOurs           string
 	ErrorID, Support                                 string
 
-	AccountTitle, AccountIntro                       string
+	AccountTitle                                     string
 	SessionsTitle, SessionsIntro, SessionsOnlyThis   string
 	ThisBrowser, SessionAddress, SignedInSince, Seen string
 	SeenNow                                          string
 	EndSession, EndSessionOf, EndOthers              string
 
-	AllowedTitle, AllowedIntro, AllowedNone        string
-	AllowedSince, LastUsed, NotInUse, Connection   string
-	ConnectionOffline, ConnectionOnline            string
-	AtHost, OnDevice, Withdraw, WithdrawOf, MayNow string
+	AllowedTitle, AllowedIntro, AllowedNone      string
+	AllowedSince, LastUsed, NotInUse, Connection string
+	ConnectionOffline, ConnectionOnline          string
+	OnDevice, Withdraw, WithdrawOf, MayNow       string
 
 	EventsTitle, EventsIntro, EventsNone                   string
 	ToldNewDevice, ToldFailedOnce, ToldFailed              string

@@ -2,6 +2,8 @@ package login
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -71,6 +73,32 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 		}
 		if tag != "en" && same > 0 {
 			t.Errorf("%s: %d sentences are English", tag, same)
+		}
+	}
+}
+
+// A text that no page shows would be translated for nobody.
+func TestEveryTextIsShown(t *testing.T) {
+	var used strings.Builder
+	for _, pattern := range []string{"*.go", "pages/*.html"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			content, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			used.Write(content)
+		}
+	}
+	for field := range reflect.TypeFor[texts]().Fields() {
+		if !regexp.MustCompile(`\.` + field.Name + `\b`).MatchString(used.String()) {
+			t.Errorf("nothing shows %s", field.Name)
 		}
 	}
 }

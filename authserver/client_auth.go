@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -106,9 +107,6 @@ func presented(r *endpoint.Request, form oauth.Form) (credentials, error) {
 // client registered and no other. An unknown client, a disabled one, a wrong
 // method and a wrong secret are refused alike.
 func (s *Server) authenticate(r *endpoint.Request, form oauth.Form) (*call, error) {
-	if err := s.mayLogIn(r); err != nil {
-		return nil, err
-	}
 	shown, err := presented(r, form)
 	if err != nil {
 		return nil, err
@@ -117,6 +115,12 @@ func (s *Server) authenticate(r *endpoint.Request, form oauth.Form) (*call, erro
 	client, found, err := s.Store.Client(r.Context(), r.Tenant.ID, shown.clientID)
 	if err != nil {
 		return nil, err
+	}
+	short := slices.ContainsFunc(client.Secrets, isShort)
+	if short {
+		if err := s.mayTryShortSecret(r, client.ID); err != nil {
+			return nil, err
+		}
 	}
 	// The secret is compared in any case, so that time tells nothing.
 	right, err := s.rightSecret(r.Context(), client, shown.secret)
@@ -127,11 +131,18 @@ func (s *Server) authenticate(r *endpoint.Request, form oauth.Form) (*call, erro
 		right = true
 	}
 	if !found || client.Disabled() || client.TokenEndpointAuthMethod != shown.method || !right {
-		s.loginFailed(r)
+		if short {
+			s.shortSecretFailed(r, client.ID)
+		}
+		if err := s.loginFailed(r); err != nil {
+			return nil, err
+		}
 		return nil, oauth.Refuse("client-authentication-failed", oauth.InvalidClient, "The client is unknown, or did not authenticate by its registered method with its current secret.")
 	}
 	return &call{Request: r, Client: client, Form: form}, nil
 }
+
+func isShort(kept gatehouse.ClientSecret) bool { return kept.Kind == gatehouse.SecretArgon2id }
 
 // noSecret stands for the secret of a client that has none.
 var noSecret = gatehouse.ClientSecret{Kind: gatehouse.SecretSHA256, Hash: make([]byte, sha256.Size)}

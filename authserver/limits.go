@@ -16,8 +16,8 @@ type limits struct {
 	token         *limiter
 	introspection *limiter
 	// logins are clients that failed to authenticate, guesses codes and
-	// tokens that nobody issued. They are counted apart, so that a client
-	// may authenticate whatever strangers gave it to ask about.
+	// tokens that nobody issued. They are counted apart, so that neither uses
+	// up the other.
 	logins  *limiter
 	guesses *limiter
 }
@@ -32,15 +32,24 @@ func networkKey(r *endpoint.Request) string {
 	return string(r.Tenant.ID) + " " + endpoint.Network(r.Request)
 }
 
-// mayLogIn returns the refusal if clients of the request's network failed to
-// authenticate too often; then no secret is looked at.
-func (s *Server) mayLogIn(r *endpoint.Request) error {
-	return addressLimited(s.limits.logins.wait(networkKey(r), r.Tenant.Settings.RateLimits.FailuresPerAddress))
+// loginFailed counts a client that failed to authenticate, and returns the
+// refusal if there were too many. Right credentials pass in any case: a random
+// secret is not found by trying, and whoever shares a stranger's network, or
+// the proxy before us, is not locked out along with them.
+func (s *Server) loginFailed(r *endpoint.Request) error {
+	return addressLimited(s.limits.logins.take(networkKey(r), r.Tenant.Settings.RateLimits.FailuresPerAddress))
 }
 
-// loginFailed counts a client that failed to authenticate.
-func (s *Server) loginFailed(r *endpoint.Request) {
-	s.limits.logins.take(networkKey(r), r.Tenant.Settings.RateLimits.FailuresPerAddress)
+// mayTryShortSecret returns the refusal if a network failed at a client's
+// short secret too often: that one can be found by trying, so it is not even
+// looked at then.
+func (s *Server) mayTryShortSecret(r *endpoint.Request, client string) error {
+	return addressLimited(s.limits.logins.wait(networkKey(r)+" "+client, r.Tenant.Settings.RateLimits.FailuresPerAddress))
+}
+
+// shortSecretFailed counts a wrong guess at a client's short secret.
+func (s *Server) shortSecretFailed(r *endpoint.Request, client string) {
+	s.limits.logins.take(networkKey(r)+" "+client, r.Tenant.Settings.RateLimits.FailuresPerAddress)
 }
 
 // guessFailed counts a code or token that nobody issued, and returns the

@@ -141,10 +141,11 @@ func TestGuessingClientSecretsIsSlowed(t *testing.T) {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"photos:read"}}
 	wrong := url.Values{"grant_type": {"client_credentials"}, "client_id": {"svc"}, "client_secret": {"a-guess-that-is-long-enough-to-be-random"}}
 	s.wantLimited(func() gatehousetest.Answer { return s.from(thief, "/token", "", wrong) })
-	// Here nothing is looked at any more: a secret may be short.
-	if answer := s.from(thiefsNeighbour, "/introspect", "svc", url.Values{"token": {"x"}}); answer.StatusCode != http.StatusTooManyRequests {
+	if answer := s.from(thiefsNeighbour, "/revoke", "", wrong); answer.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("%d %s", answer.StatusCode, answer.Text)
 	}
+	// Whoever shares the thief's network and knows the secret is served.
+	s.wants(s.from(thief, "/token", "svc", form), http.StatusOK, "")
 	s.wants(s.from("192.0.2.99:1", "/token", "svc", form), http.StatusOK, "")
 	s.set(func(settings *gatehouse.Settings) { settings.RateLimits.FailuresPerAddress = -1 })
 	s.wants(s.from(thief, "/token", "svc", form), http.StatusOK, "")

@@ -44,7 +44,7 @@ func TestStoriesOfOurFaults(t *testing.T) {
 		s.wantsStatus(s.ask().Answer, http.StatusServiceUnavailable)
 	})
 
-	tell(t, "rfc6749/slow-down", `A client that fails again and again is told to wait, before its secret is looked at.
+	tell(t, "rfc6749/slow-down", `Whoever fails again and again is told to wait. The right secret passes all the same.
 		RFC 6749 §4.1.2.1 and §5.2, RFC 6585 §4.`, func(s *story) {
 		spec.Covers(s.T, "RFC6749-4.1.2.1-5", "RFC6749-2.3.1-4")
 		guess := func() gatehousetest.Answer {
@@ -56,8 +56,11 @@ func TestStoriesOfOurFaults(t *testing.T) {
 				s.Fatal("nobody stops it")
 			}
 		}
-		s.wants(s.post("/token", "svc", "grant_type", "client_credentials", "scope", "photos:read"), http.StatusTooManyRequests, "temporarily_unavailable")
+		wrong := []string{"Content-Type", formType, "Authorization", basic("svc", "wrong")}
+		s.wants(s.send(http.MethodPost, "/token", "grant_type=client_credentials", wrong...), http.StatusTooManyRequests, "temporarily_unavailable")
+		s.wants(s.post("/token", "svc", "grant_type", "client_credentials", "scope", "photos:read"), http.StatusOK, "")
 		s.later(time.Minute)
+		s.wants(s.send(http.MethodPost, "/token", "grant_type=client_credentials", wrong...), http.StatusUnauthorized, "invalid_client")
 		s.wants(s.post("/token", "svc", "grant_type", "client_credentials", "scope", "photos:read"), http.StatusOK, "")
 	})
 

@@ -1,6 +1,6 @@
-// Package keyring owns the life of signing, sealing and MAC keys: how they
-// are made, sealed by the key-encryption key, loaded, and derived per tenant
-// and purpose.
+// Package keyring owns the life of signing, sealing and MAC keys: the plan by
+// which they are made, published, used, kept and removed, how they are sealed
+// by the key-encryption key, opened, and derived per tenant and purpose.
 //
 // Derived keys live in memory only. No request ever makes a key. The package
 // knows nothing of tokens beyond the keys they need.

@@ -18,6 +18,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/config"
 	"gatehouse/internal/keyring"
+	"gatehouse/internal/spec"
 	"gatehouse/internal/store"
 	"gatehouse/jose"
 )
@@ -109,6 +110,7 @@ func things(t *testing.T, by *keyring.Keyring) []made {
 // made: everything is good until its expiry, at either replica and by every
 // key set that a client may still keep.
 func TestAYearOfRotations(t *testing.T) {
+	spec.Covers(t, "OIDCC-10.1.1-2")
 	synctest.Test(t, func(t *testing.T) {
 		s, kek := newShelf(), newKEK(t)
 		s.clock = func() time.Time { return time.Now().UTC() }

@@ -11,9 +11,9 @@ import (
 
 // Rotation is what an operator asks for beside the plan.
 type Rotation struct {
-	// Algorithm of the signing keys to rotate; "" rotates all lines.
+	// Algorithm of the signing key to rotate; "" rotates all lines.
 	Algorithm jose.Algorithm
-	// Roots rotates the MAC roots alone.
+	// OnlyMAC rotates the MAC root alone.
 	OnlyMAC bool
 	// Now shortens the waiting to the time in which running servers read the
 	// new key. Verifiers that keep an older key set may refuse its signatures
@@ -51,7 +51,23 @@ func (k *Keyring) Rotate(ctx context.Context, tenant gatehouse.TenantID, asked R
 		}
 		turns = append(turns, turn)
 	}
-	return turns, k.reload(ctx, tenant)
+	if err := k.reload(ctx, tenant); err != nil {
+		return turns, err
+	}
+	for i := range turns {
+		turns[i].Next = k.asStored(tenant, turns[i].Next)
+	}
+	return turns, nil
+}
+
+// asStored returns a key with the times that it was stored with.
+func (k *Keyring) asStored(tenant gatehouse.TenantID, key gatehouse.StoredKey) gatehouse.StoredKey {
+	for _, row := range k.loaded(tenant).rows {
+		if row.ID == key.ID && row.Purpose == key.Purpose {
+			return row
+		}
+	}
+	return key
 }
 
 // turn repeats what another one was quicker with.

@@ -57,6 +57,14 @@ func Database(t testing.TB, template string) string {
 	return location.String()
 }
 
+// Server returns the URL of the PostgreSQL server of the tests. Without one the test is skipped, or
+// fails where no service may be missing.
+func Server(t testing.TB) string {
+	t.Helper()
+	base, _ := testServer(t)
+	return base
+}
+
 // testServer returns the PostgreSQL server of the tests.
 func testServer(t testing.TB) (base string, location *url.URL) {
 	t.Helper()

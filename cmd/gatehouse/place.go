@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -32,7 +33,11 @@ func (p *place) addFlags(command *cobra.Command) {
 
 // located is a place found.
 type located struct {
-	database store.Config
+	process server.Config
+	// configured says that process is a server's whole configuration, and not
+	// just the directory that somebody typed.
+	configured bool
+	database   store.Config
 	// data is the server's data directory, where its control socket is.
 	data string
 	// keyFile holds the key-encryption key.
@@ -65,7 +70,10 @@ func (p *place) find(command *cobra.Command) (located, error) {
 	if process.Data == "" && process.Database == "" {
 		return located{}, failed("add data: DIR to "+p.config+", or use --data DIR", "the configuration does not say where the database is")
 	}
-	return located{database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, keyFile: process.KeyPath(), issuer: process.PublicURL, hashing: hashingOf(process)}, nil
+	return located{
+		process: process, configured: p.data == "" && (p.config != "" || os.Getenv("GATEHOUSE_PUBLIC_URL") != ""),
+		database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, keyFile: process.KeyPath(), issuer: process.PublicURL, hashing: hashingOf(process),
+	}, nil
 }
 
 // loadProcess reads the server's configuration, or the environment alone.
@@ -89,14 +97,20 @@ func hashingOf(process server.Config) secret.Params {
 	return secret.Params{MemoryKiB: hashing.MemoryMiB << 10, Passes: hashing.Passes, Slots: hashing.Slots}
 }
 
-// open opens the database, which must exist: only a server makes one.
-func (p *place) open(command *cobra.Command) (*store.Store, located, error) {
+// open opens the database. One that is not there is made where a server's
+// configuration names its place, as the server's first start would; where only
+// a directory was typed, for acts that furnish a house before that start.
+func (p *place) open(command *cobra.Command, furnishes bool) (*store.Store, located, error) {
 	where, err := p.find(command)
 	if err != nil {
 		return nil, located{}, err
 	}
 	if where.database.URL == "" {
-		if err := reachable(where.database.Path); err != nil {
+		err := reachable(where.database.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = where.make(command, furnishes)
+		}
+		if err != nil {
 			return nil, located{}, err
 		}
 	}
@@ -107,12 +121,35 @@ func (p *place) open(command *cobra.Command) (*store.Store, located, error) {
 	return db, where, nil
 }
 
+// make makes a database that is missing. Without a configuration the key file
+// is left to the server, whose configuration may put it elsewhere.
+func (at located) make(command *cobra.Command, furnishes bool) error {
+	directory := filepath.Dir(at.database.Path)
+	var err error
+	switch {
+	case at.configured:
+		err = server.Prepare(command.Context(), at.process, slog.New(slog.DiscardHandler))
+	case furnishes:
+		err = os.MkdirAll(directory, 0o700)
+	default:
+		return failed("gatehouse serve --config FILE, with data: "+directory+" in FILE, or first gatehouse apply tenant.yaml --data "+directory,
+			"no database at %s", directory)
+	}
+	if err != nil {
+		return failed("a directory that this user may make, as the user that runs the server", "%s", err)
+	}
+	fmt.Fprintf(command.ErrOrStderr(), "made a new database in %s\n", directory)
+	return nil
+}
+
+// reachable says why a database file cannot be used; the error is
+// fs.ErrNotExist if there is none.
 func reachable(database string) error {
 	directory := filepath.Dir(database)
 	const asOwner = "the same command as the user that runs the server"
 	switch info, err := os.Stat(database); {
 	case errors.Is(err, fs.ErrNotExist):
-		return failed("gatehouse dev --data "+directory+", or start the server once", "no database at %s", directory)
+		return fs.ErrNotExist
 	case errors.Is(err, fs.ErrPermission):
 		return failed(asOwner, "%s may not be read by this user", directory)
 	case err != nil:
@@ -132,7 +169,16 @@ func reachable(database string) error {
 
 // with opens the database for one act.
 func (p *place) with(command *cobra.Command, act func(ctx context.Context, db *store.Store, where located) error) error {
-	db, where, err := p.open(command)
+	return p.within(command, false, act)
+}
+
+// furnish is with for acts that make sense in a new database.
+func (p *place) furnish(command *cobra.Command, act func(ctx context.Context, db *store.Store, where located) error) error {
+	return p.within(command, true, act)
+}
+
+func (p *place) within(command *cobra.Command, furnishes bool, act func(ctx context.Context, db *store.Store, where located) error) error {
+	db, where, err := p.open(command, furnishes)
 	if err != nil {
 		return err
 	}

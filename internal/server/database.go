@@ -97,6 +97,24 @@ func InitKeys(ctx context.Context, config Config, log *slog.Logger) (done KeysIn
 	return done, nil
 }
 
+// Prepare makes what a first start makes, unless it is there: the data
+// directory and, on SQLite, the database, the key file and the first keys.
+func Prepare(ctx context.Context, config Config, log *slog.Logger) (err error) {
+	if err := config.checkDatabase(); err != nil {
+		return err
+	}
+	if err := config.makeDirectories(); err != nil {
+		return err
+	}
+	s := &Server{config: config, log: log}
+	if s.store, err = store.Open(ctx, config.StoreConfig(log)); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.store.Close()) }()
+	_, err = s.openKeys(ctx)
+	return err
+}
+
 // missingKeyFile is the error of a server that does not find its key file.
 func missingKeyFile(ctx context.Context, config Config, db *store.Store) error {
 	recorded, found, err := db.KeyEncryptionKey(ctx)

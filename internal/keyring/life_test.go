@@ -20,6 +20,7 @@ import (
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/spec"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 	"gatehouse/jose"
 )
 
@@ -224,12 +225,22 @@ func TestRunningServersRotate(t *testing.T) {
 // TestTwoReplicasMakeOneKey has two keyrings plan at the same moment, on two
 // connections to one database.
 func TestTwoReplicasMakeOneKey(t *testing.T) {
-	path, kek := filepath.Join(t.TempDir(), "gatehouse.db"), newKEK(t)
+	t.Run("SQLite", func(t *testing.T) {
+		oneKeyOf(t, store.Config{Path: filepath.Join(t.TempDir(), "gatehouse.db")})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		oneKeyOf(t, store.Config{URL: postgrestest.Schema(t)})
+	})
+}
+
+func oneKeyOf(t *testing.T, place store.Config) {
+	kek := newKEK(t)
 	var ahead atomic.Int64
 	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	place.Clock = clock
 	var replicas []*keyring.Keyring
 	for range 3 {
-		s, err := store.Open(t.Context(), store.Config{Path: path, Clock: clock})
+		s, err := store.Open(t.Context(), place)
 		if err != nil {
 			t.Fatal(err)
 		}

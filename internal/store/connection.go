@@ -129,7 +129,7 @@ func (p *filePool) query(ctx context.Context, run func(*connection) error) error
 		return ErrClosed
 	case c := <-p.free:
 		defer func() { p.free <- c }()
-		return run(c)
+		return fileFault(run(c))
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package store keeps clients, resources, users, sessions, grants, consents, endings, events and
-// sealed keys in SQLite.
+// sealed keys in SQLite or PostgreSQL.
 //
 // It owns the SQL text, the migrations, the store's clock and the snapshot of what every request
 // reads. Each method is one domain act, atomic by itself and durable when it returns; outcomes are

@@ -314,6 +314,13 @@ func (c *connection) commitTransaction() error {
 	})
 }
 
+// discard closes the connection for good.
+func (c *connection) discard() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), connectTime)
+	defer cancel()
+	_ = c.native(func(conn *pgx.Conn) error { return conn.Close(ctx) })
+}
+
 // abandon rolls back. A connection on which that fails is given up.
 func (c *connection) abandon() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), connectTime)

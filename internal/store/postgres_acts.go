@@ -93,6 +93,9 @@ func (p *postgres) attempt(ctx context.Context, pace pace, run func(*act) error)
 	}
 	if err != nil {
 		c.abandon()
+		if stateOf(err) == stateReadOnlyTransaction { // the next one looks for the primary
+			c.discard()
+		}
 		if errors.Is(err, errUndo) {
 			return nil
 		}

@@ -229,6 +229,25 @@ func TestTheClockOfPostgreSQL(t *testing.T) {
 	}
 }
 
+func TestAConnectionToWhatBecameAStandbyIsGivenUp(t *testing.T) {
+	s, _ := openPostgresTest(t, nil)
+	for range 3 {
+		err := s.pool.query(t.Context(), func(c *connection) error {
+			_, err := c.exec("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.engine.do(t.Context(), quick, tellNote("elsewhere")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(notes(t, s)); got != 3 {
+		t.Errorf("%d acts stand", got)
+	}
+}
+
 // withPostgresAway runs with a store whose way to its database is cut and mended.
 func withPostgresAway(t *testing.T, run func(s *Store, way *way)) {
 	t.Helper()

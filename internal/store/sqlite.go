@@ -54,6 +54,20 @@ func (c *connection) undo() error {
 	return c.release()
 }
 
+// fileFault marks what passes by itself as ErrUnavailable: the disk is full or fails, or another process
+// holds the file for too long.
+func fileFault(err error) error {
+	var fault *sqlite.Error
+	if !errors.As(err, &fault) {
+		return err
+	}
+	switch fault.Code() & 0xff { // without the extension of the code
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+		return &unavailable{err}
+	}
+	return err
+}
+
 // fileMigrator is the writer while it migrates.
 type fileMigrator struct{ *connection }
 

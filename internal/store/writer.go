@@ -37,7 +37,7 @@ const (
 func (j *job) claim() bool { return j.state.CompareAndSwap(jobWaiting, jobClaimed) }
 
 func (j *job) answer(err error) {
-	j.err = err
+	j.err = fileFault(err)
 	close(j.done)
 }
 

@@ -143,6 +143,41 @@ func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 	}
 }
 
+func TestAFullDiskPasses(t *testing.T) {
+	s := openTest(t)
+	if err := s.writer.do(t.Context(), quick, tellNote("before")); err != nil {
+		t.Fatal(err)
+	}
+	pages := func(count string) {
+		t.Helper()
+		if err := s.writer.do(t.Context(), quick, func(a *act) error {
+			var now int64
+			_, err := a.one("PRAGMA max_page_count = "+count, []any{&now})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages("1") // SQLite takes it for the pages that there are
+	var err error
+	for range 1000 {
+		if err = s.writer.do(t.Context(), quick, tellNote(strings.Repeat("x", 10_000))); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrUnavailable) {
+		t.Errorf("an act without room was answered %v", err)
+	}
+	stand := len(notes(t, s))
+	pages("1000000")
+	if err := s.writer.do(t.Context(), quick, tellNote("after")); err != nil {
+		t.Error(err)
+	}
+	if got := len(notes(t, s)); got != stand+1 {
+		t.Errorf("%d events, there were %d", got, stand)
+	}
+}
+
 func TestALostTransactionFailsTheWholeBatch(t *testing.T) {
 	s := openTest(t)
 	answers := together(t, s,

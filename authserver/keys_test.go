@@ -153,3 +153,39 @@ func get(s *stage, path string) gatehousetest.Answer {
 	s.did(err)
 	return s.Issuer.Do(s.T, r)
 }
+
+// TestAfterARestoreNothingOldIsGood does what `keys after-restore` does.
+func TestAfterARestoreNothingOldIsGood(t *testing.T) {
+	travel(t, func(s *stage) {
+		tokens := tokensOf(s.wants(s.redeem(s.code("scope", "openid offline_access photos:read")), http.StatusOK, ""))
+		code, machine, opaque := s.code("scope", "openid photos:read"), s.machineToken("photos:read"), s.machineToken("ledger:read")
+		db, keys := s.Server().Store(), s.Server().Keys()
+		tenants, err := db.EachTenant(s.Context())
+		s.did(err)
+		if len(tenants) != 1 || tenants[0] != gatehouse.DefaultTenant {
+			s.Fatalf("tenants: %v", tenants)
+		}
+		s.did(db.AdvanceAfterRestore(s.Context()))
+		done, err := db.EndEverything(s.Context(), tenants[0], gatehouse.Event{Actor: "cli"})
+		s.did(err)
+		if done.Grants != 2 || done.Sessions != 1 {
+			s.Errorf("ended: %+v", done)
+		}
+		turns, err := keys.Rotate(s.Context(), tenants[0], keyring.Rotation{OnlyMAC: true, Now: true, Actor: "cli"})
+		s.did(err)
+		if len(turns) != 1 || turns[0].Next.Purpose != gatehouse.KeyMAC {
+			s.Errorf("rotated: %+v", turns)
+		}
+		time.Sleep(11 * time.Second)
+
+		s.wantDead(tokens)
+		s.wants(s.redeem(code), http.StatusBadRequest, "invalid_grant")
+		s.wantActive(machine, false)
+		s.wantActive(opaque, false)
+		if page := s.Get(request()); !strings.Contains(page.Text, `id="login-form"`) {
+			s.Errorf("the session is alive: %d at %s", page.StatusCode, page.Path)
+		}
+		s.wantLive(tokensOf(s.wants(s.redeem(s.code("scope", "openid offline_access photos:read")), http.StatusOK, "")))
+		s.wantActive(s.machineToken("photos:read"), true)
+	})
+}

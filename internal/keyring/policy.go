@@ -43,7 +43,10 @@ type Policy struct {
 	Algorithms []jose.Algorithm
 }
 
-// PolicyOf returns the policy of a tenant with these settings and resources.
+// PolicyOf returns the policy of a tenant with these settings and resources. A
+// refresh token that is not used within the idle lifetime, which is no longer
+// than the absolute one, has died: so the settings of today are enough to say
+// how long a MAC root is kept.
 func PolicyOf(settings gatehouse.Settings, resources []gatehouse.Resource) Policy {
 	s := settings.WithDefaults()
 	access := max(longestToken, s.AccessTokenLifetime.Std())

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"gatehouse"
 	"gatehouse/oauth"
@@ -44,6 +45,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Refused, when set, is told of every refusal after it was logged.
 	Refused func(Refusal)
+	// Answered, when set, is told of every request after it was answered.
+	Answered func(Answer)
 	// Secure adds Strict-Transport-Security to every answer.
 	Secure bool
 }
@@ -82,6 +85,11 @@ const hstsValue = "max-age=31536000"
 
 func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r := &Request{Request: hr, ID: rand.Text()[:16]}
+	if m.config.Answered != nil {
+		kept := &statusKeeper{ResponseWriter: w}
+		defer m.answered(kept, r, time.Now())
+		w = kept
+	}
 	if m.config.Secure {
 		w.Header().Set("Strict-Transport-Security", hstsValue)
 	}
@@ -151,11 +159,12 @@ func (m *Mux) dispatch(w http.ResponseWriter, r *Request, rows []*Row) {
 }
 
 func (m *Mux) serve(w http.ResponseWriter, r *Request, row *Row) {
+	r.endpoint = row.Name
 	limit := row.BodyLimit
 	if limit == 0 {
 		limit = DefaultBodyLimit
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	r.Body = http.MaxBytesReader(unkept(w), r.Body, limit)
 	if err := row.Serve(w, r); err != nil {
 		m.refuse(w, r, row, err)
 	}

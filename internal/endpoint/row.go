@@ -86,8 +86,9 @@ type Request struct {
 	// ID names the request in logs and events.
 	ID string
 
-	notes  []slog.Attr
-	answer func(http.ResponseWriter, *oauth.Error)
+	notes    []slog.Attr
+	endpoint string
+	answer   func(http.ResponseWriter, *oauth.Error)
 }
 
 // AnswerRefusals has refusals of this request written by answer instead of
@@ -101,8 +102,8 @@ func (r *Request) Path(path string) string { return r.Prefix + path }
 // Context is the request's context.
 func (r *Request) Context() context.Context { return r.Request.Context() }
 
-// Note adds an attribute to the log line of a refusal of this request. The
-// value must not be a secret; of a long one the beginning is kept.
+// Note adds an attribute to the log line of a refusal of this request, and to
+// its Answer. The value must not be a secret; of a long one the beginning is kept.
 func (r *Request) Note(name, value string) {
 	r.notes = append(r.notes, slog.String(name, bounded(value)))
 }

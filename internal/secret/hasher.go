@@ -208,3 +208,6 @@ func (h *Hasher) enter(ctx context.Context) error {
 }
 
 func (h *Hasher) leave() { <-h.slots }
+
+// Waiting is how many callers wait for a slot now.
+func (h *Hasher) Waiting() int { return len(h.queue) }

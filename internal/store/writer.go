@@ -54,6 +54,7 @@ type writer struct {
 	stop     chan struct{}
 	finished chan struct{}
 
+	work    work
 	current progress
 	marked  time.Time // the clock as it is written down
 }
@@ -108,6 +109,7 @@ func (w *writer) loop() {
 
 // batch runs first and whatever else is waiting in one transaction.
 func (w *writer) batch(first *job) {
+	began := time.Now()
 	w.current = progress{}
 	var claimed []*job
 	fail := func(err error) {
@@ -144,6 +146,7 @@ func (w *writer) batch(first *job) {
 		fail(fmt.Errorf("committing: %w", err))
 		return
 	}
+	w.work.add(len(claimed), time.Since(began))
 	if w.current.changed {
 		w.onChange() // before the answer: who changed something sees the change
 	}

@@ -2,7 +2,9 @@ package gatehouse
 
 import (
 	"encoding/json"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/oauth"
@@ -51,6 +53,17 @@ type ClientMetadata struct {
 	IDTokenSignedResponseAlg string `yaml:"id_token_signed_response_alg" json:"id_token_signed_response_alg,omitempty"`
 	DefaultMaxAge            *int   `yaml:"default_max_age" json:"default_max_age,omitempty"`
 	RequireAuthTime          bool   `yaml:"require_auth_time" json:"require_auth_time,omitempty"`
+	// DefaultACRValues are wished for when a request names none.
+	DefaultACRValues []string `yaml:"default_acr_values" json:"default_acr_values,omitempty"`
+	// UserinfoSignedResponseAlg asks for UserInfo as a JWT; JSON when empty.
+	UserinfoSignedResponseAlg string `yaml:"userinfo_signed_response_alg" json:"userinfo_signed_response_alg,omitempty"`
+	// SubjectType is public or pairwise; public when empty.
+	SubjectType string `yaml:"subject_type" json:"subject_type,omitempty"`
+	// SectorIdentifierURI names the sector of a pairwise client whose
+	// redirect URIs have several hosts, or which shares one with others.
+	SectorIdentifierURI string `yaml:"sector_identifier_uri" json:"sector_identifier_uri,omitempty"`
+	// InitiateLoginURI is where the client begins a sign-in itself.
+	InitiateLoginURI string `yaml:"initiate_login_uri" json:"initiate_login_uri,omitempty"`
 	// JWKS is the client's key set as JSON (RFC 7517 §5).
 	JWKS json.RawMessage `yaml:"-" json:"jwks,omitempty"`
 
@@ -114,6 +127,26 @@ func (c Client) MayUse(grantType string) bool { return slices.Contains(c.GrantTy
 func (c Client) Scopes() oauth.Scope {
 	scope, _ := oauth.ParseScope(c.Scope)
 	return scope
+}
+
+// Subject types of OpenID Connect Core §8.
+const (
+	SubjectPublic   = "public"
+	SubjectPairwise = "pairwise"
+)
+
+// Sector is the host by which pairwise identifiers are told apart (OpenID
+// Connect Core §8.1), "" for a client that sees the users' own.
+func (c Client) Sector() string {
+	if c.SubjectType != SubjectPairwise {
+		return ""
+	}
+	for _, text := range append([]string{c.SectorIdentifierURI}, c.RedirectURIs...) {
+		if uri, err := url.Parse(text); err == nil && uri.Hostname() != "" {
+			return strings.ToLower(uri.Hostname())
+		}
+	}
+	return "client " + c.ID // registration does not admit it
 }
 
 // DisplayName is the name shown to people: the client's own, else its id.

@@ -10,6 +10,9 @@ const (
 	KeySign KeyPurpose = "sign" // signs tokens; its public half is published
 	KeyMAC  KeyPurpose = "mac"  // root of codes, refresh tokens, handles
 	KeySeal KeyPurpose = "seal" // root of interactions and opaque tokens
+	// KeyPairwise is where pairwise subject identifiers come from. It never
+	// rotates and cannot be revoked.
+	KeyPairwise KeyPurpose = "pairwise"
 )
 
 // StoredKey is one key as it is kept: sealed by the key-encryption key, with

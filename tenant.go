@@ -66,6 +66,9 @@ type Settings struct {
 	// DefaultResource is the audience of tokens when neither the request,
 	// its scopes nor the client name one; the issuer itself when empty.
 	DefaultResource string `yaml:"default_resource" json:"default_resource,omitempty"`
+
+	// Claims are the tenant's own, made of attributes of its users.
+	Claims []ClaimMapping `yaml:"claims" json:"claims,omitempty"`
 }
 
 // Throttle bounds guessing at the login form, per account and address.

@@ -69,6 +69,12 @@ type Address struct {
 // one account share one counter.
 func LoginKey(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
+// ACRPassword is the authentication context of a sign-in by password.
+const ACRPassword = "urn:gatehouse:acr:password"
+
+// AuthenticationContexts are the acr values that exist, the weakest first.
+func AuthenticationContexts() []string { return []string{ACRPassword} }
+
 // Session is a user's signed-in browser.
 type Session struct {
 	// ID is the public handle, the sid claim; the cookie's value is another.

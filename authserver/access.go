@@ -47,6 +47,9 @@ func (s *Server) openAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 		return accessClaims{}, tokenUnknown, nil
 	}
 	claims.keyID = checked.KeyID
+	if claims.own, err = ownClaims(tenant.Settings, checked.Decode); err != nil {
+		return accessClaims{}, tokenUnknown, nil
+	}
 	return s.unlessExpired(claims)
 }
 
@@ -63,7 +66,7 @@ func (s *Server) unlessExpired(claims accessClaims) (accessClaims, tokenState, e
 const ownSkew = time.Nanosecond
 
 // maxOpaqueLength bounds opaque tokens, in characters.
-const maxOpaqueLength = 2 << 10
+const maxOpaqueLength = 16 << 10
 
 func (s *Server) openOpaque(tenant gatehouse.Tenant, encoded string) (accessClaims, bool) {
 	if len(encoded) > maxOpaqueLength || strings.ContainsAny(encoded, "\r\n") { // encoding/base64 skips these
@@ -78,7 +81,28 @@ func (s *Server) openOpaque(tenant gatehouse.Tenant, encoded string) (accessClai
 	if !opened || json.Unmarshal(payload, &claims) != nil {
 		return accessClaims{}, false
 	}
-	return claims, true
+	claims.own, err = ownClaims(tenant.Settings, func(v any) error { return json.Unmarshal(payload, v) })
+	return claims, err == nil
+}
+
+// ownClaims reads the tenant's own claims of an access token.
+func ownClaims(settings gatehouse.Settings, decode func(any) error) (claims, error) {
+	var own claims
+	var all map[string]json.RawMessage
+	for _, mapping := range settings.Claims {
+		if !mapping.StandsIn(gatehouse.ClaimInAccessToken) || gatehouse.ReservedClaim(mapping.Claim) {
+			continue
+		}
+		if all == nil {
+			if err := decode(&all); err != nil {
+				return nil, err
+			}
+		}
+		if value, found := all[mapping.Claim]; found {
+			own = append(own, claim{mapping.Claim, value})
+		}
+	}
+	return own, nil
 }
 
 // liveAccess reads an access token of ours that has not been ended: neither
@@ -88,12 +112,14 @@ func (s *Server) liveAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 	if err != nil || state != tokenLive {
 		return accessClaims{}, state, err
 	}
+	user, err := s.userOf(ctx, tenant.ID, claims)
+	if err != nil || claims.ofUser() && user == "" {
+		return accessClaims{}, tokenOver, err
+	}
+	claims.user = user
 	facts := gatehouse.TokenFacts{
 		Handle: claims.Handle, ID: claims.ID, ClientID: claims.ClientID, IssuedAt: time.Unix(claims.IssuedAt, 0),
-		KeyID: claims.keyID,
-	}
-	if claims.ofUser() {
-		facts.Subject = claims.Subject
+		KeyID: claims.keyID, Subject: user,
 	}
 	ended, err := s.Store.TokenEnded(ctx, tenant.ID, facts)
 	if err != nil || ended {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -84,12 +85,21 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 	if err != nil {
 		return err
 	}
-	if !alive || !loginHolds(in, session) {
+	holds := false
+	if alive {
+		if holds, err = s.loginHolds(r, in, session); err != nil {
+			return err
+		}
+	}
+	if !holds {
 		newlySignedIn := alive && !session.AuthTime.Before(in.Start)
 		if in.Prompts("none") || newlySignedIn && in.HintSubject != "" { // OpenID Connect Core §3.1.2.6
 			return oauth.Refuse("login-required", oauth.LoginRequired, "The user is not signed in as the request asks: prompt=none forbids asking, or another user signed in than the id_token_hint names.")
 		}
 		return s.step(w, r, in, interaction.StageLogin, "/login")
+	}
+	if in.ACREssential && !slices.Contains(in.ACRValues, session.ACR) { // OpenID Connect Core §5.5.1.1
+		return acrUnmet()
 	}
 	in.Session, in.Subject = session.ID, session.Subject
 	ask, err := s.mustAsk(r, client, in)
@@ -138,14 +148,11 @@ func (s *Server) session(r *endpoint.Request) (gatehouse.Session, bool, error) {
 
 // loginHolds says whether the session satisfies what the request asks of the
 // sign-in (OpenID Connect Core §3.1.2.1).
-func loginHolds(in interaction.Interaction, session gatehouse.Session) bool {
-	switch {
-	case in.HintSubject != "" && in.HintSubject != session.Subject:
-		return false
-	case in.Prompts("select_account") && in.Session != session.ID && session.AuthTime.Before(in.Start):
-		return false
+func (s *Server) loginHolds(r *endpoint.Request, in interaction.Interaction, session gatehouse.Session) (bool, error) {
+	if in.Prompts("select_account") && in.Session != session.ID && session.AuthTime.Before(in.Start) || !in.Accepts(session) {
+		return false, nil
 	}
-	return in.Accepts(session)
+	return s.Expects(r, in, session.Subject)
 }
 
 // mustAsk says whether the consent page has to be shown.
@@ -188,7 +195,7 @@ func (s *Server) consentParts(r *endpoint.Request, client gatehouse.Client, in i
 	if err != nil {
 		return nil, err
 	}
-	parts := []gatehouse.Consent{{Subject: in.Subject, ClientID: client.ID, Scope: in.Scope.Intersect(gatehouse.IdentityScopes)}}
+	parts := []gatehouse.Consent{{Subject: in.Subject, ClientID: client.ID, Scope: in.Scope.Union(in.Claims.Scope(r.Tenant.Settings)).Intersect(gatehouse.IdentityScopes)}}
 	for _, identifier := range in.Resources {
 		resource, _ := audiences.resource(identifier)
 		if scope := in.Scope.Intersect(resource.Scope()); len(scope) > 0 {

@@ -116,7 +116,7 @@ func (s *Server) newGrant(r *endpoint.Request, in interaction.Interaction, sessi
 	now, settings := s.Store.Now(), r.Tenant.Settings
 	grant := gatehouse.Grant{
 		ClientID: in.ClientID, Subject: session.Subject, SessionID: session.ID,
-		Scope: in.Scope, Resources: in.Resources,
+		Scope: in.Scope, Resources: in.Resources, Claims: in.Claims,
 		RedirectURI: in.RedirectURI, RedirectURISent: in.RedirectURISent,
 		CodeChallenge: in.CodeChallenge, Nonce: in.Nonce,
 		AuthTime: session.AuthTime, AMR: session.AMR, ACR: session.ACR,

@@ -38,6 +38,8 @@ var authorizationChecks = []struct {
 	{"prompt", (*Server).checkPrompt},
 	{"max_age", (*Server).checkMaxAge},
 	{"id_token_hint", (*Server).checkHint},
+	{"acr_values", (*Server).checkACR},
+	{"claims", (*Server).checkClaims},
 }
 
 // checkAuthorization judges a new authorization request.

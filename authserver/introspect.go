@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,6 +29,18 @@ type introspection struct {
 	AuthTime  int64  `json:"auth_time,omitempty"`
 	ACR       string `json:"acr,omitempty"`
 	Handle    string `json:"gid,omitempty"`
+
+	own claims
+}
+
+// MarshalJSON writes the answer with the tenant's own claims behind it.
+func (i introspection) MarshalJSON() ([]byte, error) {
+	type plain introspection
+	object, err := json.Marshal(plain(i))
+	if err != nil {
+		return nil, err
+	}
+	return i.own.with(object)
 }
 
 // serveIntrospect is the introspection endpoint (RFC 7662 §2). A resource
@@ -82,6 +95,7 @@ func (s *Server) introspect(c *call, text string) (answer introspection, genuine
 		Active: true, Issuer: claims.Issuer, Subject: claims.Subject, Audience: claims.Audience, ClientID: claims.ClientID,
 		Username: username, Scope: claims.Scope, TokenType: "Bearer", Expiry: claims.Expiry, IssuedAt: claims.IssuedAt,
 		ID: claims.ID, AuthTime: claims.AuthTime, ACR: claims.ACR, Handle: claims.Handle,
+		own: claims.own,
 	}, true, nil
 }
 
@@ -98,7 +112,10 @@ func (s *Server) ownerActive(c *call, claims accessClaims) (username string, act
 	if err != nil || !found || client.Disabled() || !claims.ofUser() {
 		return "", found && !client.Disabled(), err
 	}
-	user, found, err := s.Store.User(c.Context(), c.tenant(), claims.Subject)
+	user, found, err := s.Store.User(c.Context(), c.tenant(), claims.user)
+	if client.Sector() != "" {
+		user.Username = "" // it would tell what the pairwise sub hides
+	}
 	return user.Username, found && !user.Disabled(), err
 }
 
@@ -120,8 +137,12 @@ func (s *Server) introspectRefresh(c *call, text string) (answer introspection, 
 	if idleEnd.Before(expiry) {
 		expiry = idleEnd
 	}
+	subject, err := s.subjectFor(c.Context(), c.tenant(), c.Client, grant.Subject)
+	if err != nil {
+		return introspection{}, true, err
+	}
 	return introspection{
-		Active: true, Issuer: c.Tenant.Issuer, Subject: grant.Subject, ClientID: grant.ClientID,
+		Active: true, Issuer: c.Tenant.Issuer, Subject: subject, ClientID: grant.ClientID,
 		Scope: current(grant, c.Client).String(), Expiry: expiry.Unix(), IssuedAt: grant.CreatedAt.Unix(), Handle: grant.Handle,
 	}, true, nil
 }

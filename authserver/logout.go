@@ -39,8 +39,14 @@ func (s *Server) serveLogout(w http.ResponseWriter, r *endpoint.Request) error {
 	if hinted && form.Has("client_id") && !slices.Contains(hint.Audience, form.Get("client_id")) { // §2
 		hinted = false
 	}
-	if alive && (!hinted || !sameSession(hint, session)) {
-		return s.confirmLogout(w, r, session)
+	if alive {
+		same, err := s.sameSession(r, hint, session)
+		if err != nil {
+			return err
+		}
+		if !hinted || !same {
+			return s.confirmLogout(w, r, session)
+		}
 	}
 	target, err := s.logoutTarget(r, form, hint, hinted)
 	if err != nil {
@@ -92,9 +98,26 @@ func (s *Server) openHint(ctx context.Context, tenant gatehouse.Tenant, text str
 	return claims, err == nil
 }
 
-// sameSession says whether the hint was issued in this session.
-func sameSession(hint token.Claims, session gatehouse.Session) bool {
-	return hint.Subject == session.Subject && hint.SessionID == session.ID
+// sameSession says whether the hint was issued in this session, to a client
+// that knows its user by the hint's sub.
+func (s *Server) sameSession(r *endpoint.Request, hint token.Claims, session gatehouse.Session) (bool, error) {
+	if hint.SessionID != session.ID {
+		return false, nil
+	}
+	known := session.Subject
+	for _, audience := range hint.Audience {
+		client, found, err := s.Store.Client(r.Context(), r.Tenant.ID, audience)
+		if err != nil {
+			return false, err
+		}
+		if !found {
+			continue
+		}
+		if known, err = s.subjectFor(r.Context(), r.Tenant.ID, client, session.Subject); err != nil {
+			return false, err
+		}
+	}
+	return hint.Subject == known, nil
 }
 
 // confirmLogout asks the person at the browser.

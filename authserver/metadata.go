@@ -85,11 +85,15 @@ func (s *Server) metadata(r *endpoint.Request, known []gatehouse.Resource) oauth
 		RevocationEndpointAuthMethodsSupported:     append(authMethodNames(), gatehouse.AuthNone),
 		IntrospectionEndpointAuthMethodsSupported:  authMethodNames(),
 		CodeChallengeMethodsSupported:              []string{oauth.ChallengeMethodS256},
-		SubjectTypesSupported:                      []string{"public"},
+		SubjectTypesSupported:                      []string{gatehouse.SubjectPublic, gatehouse.SubjectPairwise},
 		IDTokenSigningAlgValuesSupported:           algorithms,
+		UserinfoSigningAlgValuesSupported:          algorithms,
 		ClaimTypesSupported:                        []string{"normal"},
-		ClaimsSupported:                            claimsSupported,
+		ClaimsSupported:                            claimsSupported(r.Tenant.Settings),
 		PromptValuesSupported:                      promptValues,
+		DisplayValuesSupported:                     displayValues,
+		ACRValuesSupported:                         gatehouse.AuthenticationContexts(),
+		ClaimsParameterSupported:                   true,
 		UILocalesSupported:                         s.Pages.Languages(),
 		AuthorizationResponseIssParameterSupported: true, // RFC 9207 §3
 	}

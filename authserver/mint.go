@@ -44,12 +44,14 @@ type accessClaims struct {
 	// Handle ties the token to its grant.
 	Handle string `json:"gid,omitempty"`
 
-	// keyID names the key that signed a token that was read.
+	// keyID names the key that signed a token that was read, own are the
+	// tenant's own claims in it, and user is whom its sub stands for.
 	keyID string
+	own   claims
+	user  string
 }
 
-// idClaims are the claims of an ID token (OpenID Connect Core §2). What the
-// scopes ask for is answered by UserInfo (§5.4).
+// idClaims are the claims of every ID token (OpenID Connect Core §2).
 type idClaims struct {
 	Issuer    string   `json:"iss"`
 	Subject   string   `json:"sub"`
@@ -137,17 +139,29 @@ func (s *Server) accessLifetime(c *call, resource gatehouse.Resource) time.Durat
 }
 
 func (s *Server) accessToken(c *call, t ticket, m minted, now time.Time) (string, error) {
-	claims := accessClaims{
+	facts := accessClaims{
 		Issuer: c.Tenant.Issuer, Subject: c.Client.ID, Audience: t.resource.Identifier,
 		Expiry: m.until.Unix(), IssuedAt: now.Unix(), ID: m.jti, ClientID: c.Client.ID, Scope: t.scope.String(),
 	}
+	var own claims
 	if t.grant != nil {
-		claims.Subject, claims.AuthTime, claims.ACR, claims.Handle = t.grant.Subject, t.grant.AuthTime.Unix(), t.grant.ACR, t.grant.Handle
+		subject, err := s.subjectFor(c.Context(), c.tenant(), c.Client, t.grant.Subject)
+		if err != nil {
+			return "", err
+		}
+		if own, err = s.own(c, t, gatehouse.ClaimInAccessToken); err != nil {
+			return "", err
+		}
+		facts.Subject, facts.AuthTime, facts.ACR, facts.Handle = subject, t.grant.AuthTime.Unix(), t.grant.ACR, t.grant.Handle
 	}
-	payload, err := json.Marshal(claims)
+	payload, err := json.Marshal(facts)
 	if err != nil {
 		return "", err
 	}
+	if payload, err = own.with(payload); err != nil {
+		return "", err
+	}
+	s.warnOfSize(c, "access token", payload, own)
 	if t.resource.TokenFormat == gatehouse.FormatOpaque {
 		sealed := s.Keys.SealRing(c.tenant(), "access token").Seal(payload, nil)
 		return opaquePrefix + base64.RawURLEncoding.EncodeToString(sealed), nil
@@ -164,8 +178,16 @@ func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (strin
 	if c.Client.IDTokenSignedResponseAlg != "" {
 		algorithm = jose.Algorithm(c.Client.IDTokenSignedResponseAlg)
 	}
+	subject, err := s.subjectFor(c.Context(), c.tenant(), c.Client, t.grant.Subject)
+	if err != nil {
+		return "", err
+	}
+	own, err := s.own(c, t, gatehouse.ClaimInIDToken)
+	if err != nil {
+		return "", err
+	}
 	payload, err := json.Marshal(idClaims{
-		Issuer: c.Tenant.Issuer, Subject: t.grant.Subject, Audience: c.Client.ID,
+		Issuer: c.Tenant.Issuer, Subject: subject, Audience: c.Client.ID,
 		Expiry: now.Add(c.Tenant.Settings.IDTokenLifetime.Std()).Unix(), IssuedAt: now.Unix(),
 		AuthTime: t.grant.AuthTime.Unix(), Nonce: t.nonce, ACR: t.grant.ACR, AMR: t.grant.AMR,
 		ATHash: accessTokenHash(algorithm, access), SessionID: t.grant.SessionID,
@@ -173,6 +195,10 @@ func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (strin
 	if err != nil {
 		return "", err
 	}
+	if payload, err = own.with(payload); err != nil {
+		return "", err
+	}
+	s.warnOfSize(c, "ID token", payload, own)
 	return s.sign(c.tenant(), algorithm, "JWT", payload)
 }
 

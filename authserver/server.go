@@ -36,6 +36,7 @@ type store interface {
 	resourceStore
 	authorizeStore
 	codeStore
+	handleStore
 	refreshStore
 	userStore
 	endingStore

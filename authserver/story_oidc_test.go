@@ -107,7 +107,7 @@ func TestStoriesOfIDTokens(t *testing.T) {
 func TestStoriesOfUserinfo(t *testing.T) {
 	tell(t, "oidc-core/userinfo", `UserInfo takes the token in the Authorization header, by GET and POST, or in a POSTed form. Each scope
 		opens its claims and no others; sub is that of the ID token. OpenID Connect Core §5.3 and §5.4.`, func(s *story) {
-		spec.Covers(s.T, "OIDCC-5.3-1", "OIDCC-5.3.2-1", "OIDCC-5.3.2-2", "OIDCC-5.4-1", "OIDCC-5.4-2", "OIDCC-5.1-1", "OIDCC-5.1.1-1", "OIDCC-5.1.2-1", "OIDF-31",
+		spec.Covers(s.T, "OIDCC-5.3-1", "OIDCC-5.3.2-1", "OIDCC-5.3.2-2", "OIDCC-5.4-1", "OIDCC-5.4-2", "OIDCC-5.1-1", "OIDCC-5.1.1-1", "OIDCC-5.1.2-1", "OIDF-31", "OIDF-33",
 			"IN-07", "RFC6750-2.1-1", "RFC6750-2.2-1")
 		all := s.wants(s.exchange(s.code("scope", "openid profile email address phone")), http.StatusOK, "")
 		token := all.Member("access_token")

@@ -1,84 +1,17 @@
 package authserver
 
 import (
+	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"gatehouse"
 	"gatehouse/internal/endpoint"
+	"gatehouse/jose"
 	"gatehouse/oauth"
 )
-
-// userinfo is the UserInfo response (OpenID Connect Core §5.3.2): the claims
-// that the token's scopes ask for (§5.4).
-type userinfo struct {
-	Subject string `json:"sub"`
-	*profileClaims
-	*emailClaims
-	*phoneClaims
-	Address *gatehouse.Address `json:"address,omitempty"`
-}
-
-type profileClaims struct {
-	Name              string `json:"name,omitempty"`
-	GivenName         string `json:"given_name,omitempty"`
-	FamilyName        string `json:"family_name,omitempty"`
-	MiddleName        string `json:"middle_name,omitempty"`
-	Nickname          string `json:"nickname,omitempty"`
-	PreferredUsername string `json:"preferred_username,omitempty"`
-	Profile           string `json:"profile,omitempty"`
-	Picture           string `json:"picture,omitempty"`
-	Website           string `json:"website,omitempty"`
-	Gender            string `json:"gender,omitempty"`
-	Birthdate         string `json:"birthdate,omitempty"`
-	Zoneinfo          string `json:"zoneinfo,omitempty"`
-	Locale            string `json:"locale,omitempty"`
-	UpdatedAt         int64  `json:"updated_at,omitempty"`
-}
-
-type emailClaims struct {
-	Email         string `json:"email"`
-	EmailVerified bool   `json:"email_verified"`
-}
-
-type phoneClaims struct {
-	PhoneNumber         string `json:"phone_number"`
-	PhoneNumberVerified bool   `json:"phone_number_verified"`
-}
-
-// claimsSupported lists every claim that ID tokens and UserInfo can carry.
-var claimsSupported = []string{
-	"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
-	"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
-	"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
-	"email", "email_verified", "phone_number", "phone_number_verified", "address",
-}
-
-func claimsOf(user gatehouse.User, scope oauth.Scope) userinfo {
-	info, claims := userinfo{Subject: user.Subject}, user.Claims
-	if scope.Has("profile") {
-		preferred := claims.PreferredUsername
-		if preferred == "" {
-			preferred = user.Username
-		}
-		info.profileClaims = &profileClaims{
-			claims.Name, claims.GivenName, claims.FamilyName, claims.MiddleName, claims.Nickname, preferred,
-			claims.Profile, claims.Picture, claims.Website, claims.Gender, claims.Birthdate, claims.Zoneinfo,
-			claims.Locale, user.UpdatedAt.Unix(),
-		}
-	}
-	if scope.Has("email") && claims.Email != "" {
-		info.emailClaims = &emailClaims{claims.Email, claims.EmailVerified}
-	}
-	if scope.Has("phone") && claims.PhoneNumber != "" {
-		info.phoneClaims = &phoneClaims{claims.PhoneNumber, claims.PhoneNumberVerified}
-	}
-	if scope.Has("address") {
-		info.Address = claims.Address
-	}
-	return info
-}
 
 // serveUserinfo is the UserInfo endpoint (OpenID Connect Core §5.3).
 func (s *Server) serveUserinfo(w http.ResponseWriter, r *endpoint.Request) error {
@@ -105,14 +38,60 @@ func (s *Server) serveUserinfo(w http.ResponseWriter, r *endpoint.Request) error
 	if !scope.Has("openid") {
 		return oauth.Refuse("userinfo-scope", oauth.InsufficientScope, "The access token was not granted the scope openid.")
 	}
-	user, found, err := s.Store.User(r.Context(), r.Tenant.ID, claims.Subject)
+	told, client, err := s.userInfo(r, claims, scope)
 	if err != nil {
 		return err
 	}
-	if !found || user.Disabled() {
-		return oauth.Refuse("bearer-token-invalid", oauth.InvalidToken, "The access token is not valid here: its user was switched off.")
+	if client.UserinfoSignedResponseAlg != "" {
+		return s.writeSigned(w, r, client, told)
 	}
-	oauth.WriteJSON(w, http.StatusOK, claimsOf(user, scope))
+	oauth.WriteJSON(w, http.StatusOK, told)
+	return nil
+}
+
+// userInfo returns the claims that a UserInfo response has, sub first, which
+// is that of the ID token (OpenID Connect Core §5.3.2), and for whom it is.
+func (s *Server) userInfo(r *endpoint.Request, access accessClaims, scope oauth.Scope) (claims, gatehouse.Client, error) {
+	client, known, err := s.Store.Client(r.Context(), r.Tenant.ID, access.ClientID)
+	if err != nil {
+		return nil, gatehouse.Client{}, err
+	}
+	grant, granted, err := s.grantOf(r.Context(), r.Tenant.ID, access)
+	if err != nil {
+		return nil, gatehouse.Client{}, err
+	}
+	user, found, err := s.Store.User(r.Context(), r.Tenant.ID, grant.Subject)
+	if err != nil {
+		return nil, gatehouse.Client{}, err
+	}
+	if !known || client.Disabled() || !granted || !found || user.Disabled() {
+		return nil, gatehouse.Client{}, oauth.Refuse("bearer-token-invalid", oauth.InvalidToken, "The access token is not valid here: its grant has ended, or its user or client was switched off.")
+	}
+	subject, err := s.subjectFor(r.Context(), r.Tenant.ID, client, user.Subject)
+	if err != nil {
+		return nil, gatehouse.Client{}, err
+	}
+	let := release{r.Tenant.Settings, client, scope, grant.Claims.UserInfo}
+	return append(claims{{"sub", subject}}, let.userInfo(user)...), client, nil
+}
+
+// writeSigned answers with a JWT (OpenID Connect Core §5.3.2: iss and aud
+// "SHOULD" be there). It has no exp, so that nobody can take it for an ID
+// token.
+func (s *Server) writeSigned(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, told claims) error {
+	payload, err := append(claims{{"iss", r.Tenant.Issuer}, {"aud", client.ID}}, told...).MarshalJSON()
+	if err != nil {
+		return err
+	}
+	signed, err := s.sign(r.Tenant.ID, jose.Algorithm(client.UserinfoSignedResponseAlg), "JWT", payload)
+	if err != nil {
+		return err
+	}
+	oauth.NoStore(w.Header())
+	w.Header().Set("Content-Type", "application/jwt")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.Itoa(len(signed)))
+	_, _ = io.WriteString(w, signed)
 	return nil
 }
 

@@ -36,6 +36,9 @@ const (
 	RequestNotSupported      Code = "request_not_supported"
 	RequestURINotSupported   Code = "request_uri_not_supported"
 	RegistrationNotSupported Code = "registration_not_supported"
+	// UnmetAuthenticationRequirements of OpenID Connect Core Error Code
+	// unmet_authentication_requirements 1.0 §2.
+	UnmetAuthenticationRequirements Code = "unmet_authentication_requirements"
 )
 
 // Error is the one error of the wire. A handler returns it to refuse a

@@ -42,6 +42,9 @@ type Options struct {
 	Actor string
 	// MustBeNew refuses clients and users that exist already.
 	MustBeNew bool
+	// Fetch gets the documents that clients name; without it a new
+	// sector_identifier_uri is refused.
+	Fetch Fetcher
 	// Unattended refuses a file that would have a secret made, since nobody
 	// is there to whom it could be told.
 	Unattended bool

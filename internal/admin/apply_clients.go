@@ -62,6 +62,13 @@ func (p *planner) planClient(ctx context.Context, path string, entry ClientEntry
 		return nil
 	}
 
+	if sectorChanged(stored.ClientMetadata, metadata) {
+		if wrong := checkSector(ctx, p.options.Fetch, metadata); len(wrong) > 0 {
+			p.wrong.list = append(p.wrong.list, under(path, wrong)...)
+			return nil
+		}
+	}
+
 	client := stored
 	client.ClientMetadata, client.UpdatedAt = metadata, p.now
 	if !exists {

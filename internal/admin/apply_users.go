@@ -25,7 +25,7 @@ func (p *planner) planUser(ctx context.Context, path string, entry UserEntry) er
 		return err
 	}
 	user := stored
-	user.Username, user.Claims, user.UpdatedAt = entry.Username, entry.StandardClaims, p.now
+	user.Username, user.Claims, user.Attributes, user.UpdatedAt = entry.Username, entry.StandardClaims, normalAttributes(entry.Attributes), p.now
 	if !exists {
 		user.Subject, user.CreatedAt = orElse(entry.Sub, newID()), p.now
 		if entry.Disabled != nil && *entry.Disabled {
@@ -110,7 +110,8 @@ func visible(user gatehouse.User) any {
 	return struct {
 		Username string `json:"username"`
 		gatehouse.StandardClaims
-	}{user.Username, user.Claims}
+		Attributes gatehouse.Attributes `json:"attributes,omitempty"`
+	}{user.Username, user.Claims, user.Attributes}
 }
 
 // findUser finds what is stored of the user that the entry describes, and

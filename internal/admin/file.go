@@ -130,7 +130,8 @@ type UserEntry struct {
 	// a user who has a password already keeps it.
 	PasswordHash secret.String `yaml:"password_hash"`
 	// Disabled is left as it is when nil.
-	Disabled *bool `yaml:"disabled"`
+	Disabled   *bool                `yaml:"disabled"`
+	Attributes gatehouse.Attributes `yaml:"attributes"`
 	gatehouse.StandardClaims
 }
 

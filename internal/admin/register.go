@@ -47,6 +47,7 @@ func Register(wanted gatehouse.ClientMetadata, in Surroundings) (gatehouse.Clien
 	r.checkPages()
 	r.checkKeys()
 	r.checkSwitches()
+	r.checkOpenID()
 	return r.ClientMetadata, r.wrong.list
 }
 

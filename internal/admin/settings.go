@@ -58,6 +58,7 @@ func CheckSettings(settings gatehouse.Settings, resources []gatehouse.Resource) 
 	if name := settings.DefaultResource; name != "" && !slices.ContainsFunc(resources, func(r gatehouse.Resource) bool { return r.Identifier == name }) {
 		wrong.add("default_resource", "declare it under resources", "there is no resource %q", name)
 	}
+	checkClaimMappings(&wrong, settings.Claims, resources)
 	s := settings.WithDefaults()
 	checkLifetimes(&wrong, s)
 	checkThrottle(&wrong, s.Throttle)

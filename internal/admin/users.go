@@ -36,6 +36,7 @@ func checkUser(entry UserEntry) []*Problem {
 		}
 	}
 	checkClaims(&wrong, entry.StandardClaims)
+	checkAttributes(&wrong, entry.Attributes)
 	return wrong.list
 }
 

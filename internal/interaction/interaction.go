@@ -61,8 +61,15 @@ type Interaction struct {
 	// UILocales are the languages in which the client would have its pages,
 	// the best first: BCP 47 tags.
 	UILocales []string
-	// HintSubject is whose session the client expects (id_token_hint).
+	// HintSubject is whose session the client expects, by the sub that this
+	// client knows (id_token_hint, or a sub that claims asks for).
 	HintSubject string
+	// ACRValues are the authentication contexts that the client would have,
+	// of those that exist here; ACREssential says that it takes no other.
+	ACRValues    []string
+	ACREssential bool
+	// Claims are what the client asks for one by one.
+	Claims gatehouse.ClaimsRequest
 
 	// Session is the sid that the user chose to continue with, or that the
 	// consent page was shown for; Subject is that session's user.
@@ -89,6 +96,10 @@ type wire struct {
 	LoginHint       string   `json:"lh,omitempty"`
 	UILocales       []string `json:"ul,omitempty"`
 	HintSubject     string   `json:"hs,omitempty"`
+	ACRValues       []string `json:"av,omitempty"`
+	ACREssential    bool     `json:"ae,omitempty"`
+	UserInfoClaims  []string `json:"cu,omitempty"`
+	IDTokenClaims   []string `json:"ci,omitempty"`
 	Session         string   `json:"se,omitempty"`
 	Subject         string   `json:"su,omitempty"`
 }
@@ -106,12 +117,14 @@ func (in Interaction) Prompts(value string) bool { return slices.Contains(in.Pro
 // Accepts says whether the request could be answered with the session, as far
 // as its age goes. prompt=login and max_age are judged at the interaction's
 // start, so that a new sign-in always satisfies them (OpenID Connect Core
-// §3.1.2.1).
+// §3.1.2.1). So does an authentication context that is only wished for.
 func (in Interaction) Accepts(session gatehouse.Session) bool {
 	switch {
 	case !session.AuthTime.Before(in.Start):
 		return true
 	case in.Prompts("login"):
+		return false
+	case len(in.ACRValues) > 0 && !slices.Contains(in.ACRValues, session.ACR) && (in.ACREssential || !in.Prompts("none")):
 		return false
 	}
 	return in.MaxAge == nil || in.Start.Sub(session.AuthTime) <= time.Duration(*in.MaxAge)*time.Second
@@ -148,6 +161,7 @@ func (b *Box) Seal(r *endpoint.Request, in Interaction) (string, error) {
 		State: in.State, Nonce: in.Nonce, CodeChallenge: in.CodeChallenge, Scope: in.Scope.String(),
 		Resources: in.Resources, Prompt: in.Prompt, MaxAge: in.MaxAge, LoginHint: in.LoginHint,
 		UILocales: in.UILocales, HintSubject: in.HintSubject, Session: in.Session, Subject: in.Subject,
+		ACRValues: in.ACRValues, ACREssential: in.ACREssential, UserInfoClaims: in.Claims.UserInfo, IDTokenClaims: in.Claims.IDToken,
 	})
 	if err != nil {
 		return "", err
@@ -208,6 +222,7 @@ func (b *Box) open(tenant gatehouse.TenantID, text string, stage Stage) (Interac
 		ResponseMode: w.ResponseMode, State: w.State, Nonce: w.Nonce, CodeChallenge: w.CodeChallenge,
 		Scope: scope, Resources: w.Resources, Prompt: w.Prompt, MaxAge: w.MaxAge, LoginHint: w.LoginHint,
 		UILocales: w.UILocales, HintSubject: w.HintSubject, Session: w.Session, Subject: w.Subject,
+		ACRValues: w.ACRValues, ACREssential: w.ACREssential, Claims: gatehouse.ClaimsRequest{UserInfo: w.UserInfoClaims, IDToken: w.IDTokenClaims},
 	}, true
 }
 

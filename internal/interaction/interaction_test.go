@@ -68,6 +68,7 @@ func (d *desk) bound() (Interaction, *http.Cookie) {
 	in.Stage, in.ClientID, in.RedirectURI, in.RedirectURISent, in.ResponseMode = StageLogin, "web", "https://app.example/cb", true, "form_post"
 	in.State, in.Nonce, in.CodeChallenge, in.Scope, in.Resources = "ü\r\n", "n", "c", oauth.Scope{"openid", "photos:read"}, []string{"https://photos.example"}
 	in.Prompt, in.MaxAge, in.LoginHint, in.HintSubject, in.Session, in.Subject = []string{"login"}, &age, "alice", "sub", "sid", "sub-of-alice"
+	in.ACRValues, in.ACREssential, in.Claims = []string{gatehouse.ACRPassword}, true, gatehouse.ClaimsRequest{UserInfo: []string{"name"}, IDToken: []string{"email"}}
 	return in, w.Result().Cookies()[0]
 }
 

@@ -16,13 +16,16 @@ import (
 // consentForm is the purpose of the form token of the consent page.
 const consentForm = "consent"
 
-// flow carries out a decision: it answers with the redirect or the form that
+// flow knows whom a client expects and carries out a decision: it answers with the redirect or the form that
 // the protocol asks for, or returns why not.
 type flow interface {
 	// Allow records the consent and issues the code.
 	Allow(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction) error
 	// Deny tells the client access_denied.
 	Deny(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction) error
+	// Expects says whether the client would have this user signed in: it may
+	// have named another (OpenID Connect Core §3.1.2.1).
+	Expects(r *endpoint.Request, in interaction.Interaction, subject string) (bool, error)
 }
 
 type resourceStore interface {
@@ -84,7 +87,9 @@ func (e *Endpoints) showConsent(w http.ResponseWriter, r *endpoint.Request) erro
 		Token: e.box.FormToken(r, e.box.Binding(r), consentForm, in),
 	}
 	view.Width = "wide"
-	view.Groups = scopeGroups(view.T, in, resources)
+	asked := in
+	asked.Scope = in.Scope.Union(in.Claims.Scope(r.Tenant.Settings)) // claims that are asked for one by one
+	view.Groups = scopeGroups(view.T, asked, resources)
 	view.Staying = staying(view.T, r.Tenant.Settings, client, in, resources)
 	view.Host, view.Device = destination(in.RedirectURI)
 	e.Pages.show(w, r, http.StatusOK, "consent", view, policyFor(client, in.RedirectURI))

@@ -337,6 +337,10 @@ func (f *playedFlow) Allow(w http.ResponseWriter, _ *endpoint.Request, in intera
 	return nil
 }
 
+func (f *playedFlow) Expects(_ *endpoint.Request, in interaction.Interaction, subject string) (bool, error) {
+	return in.HintSubject == "" || in.HintSubject == subject, nil
+}
+
 func (f *playedFlow) Deny(w http.ResponseWriter, _ *endpoint.Request, in interaction.Interaction) error {
 	f.denied = append(f.denied, in)
 	w.Header().Set("Location", in.RedirectURI+"?error=access_denied")

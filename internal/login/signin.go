@@ -139,10 +139,16 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, p sig
 	if err != nil {
 		return nil, err
 	}
+	expected := false
+	if found {
+		if expected, err = e.Flow.Expects(r, in, someone.Subject); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case found && suffices(in, someone.Session):
+	case found && expected && in.Accepts(someone.Session):
 		view.ContinueAs = &continueView{person(someone.User), someone.ID}
-	case found && !expects(in, someone.Subject):
+	case found && !expected:
 		view.Why = view.T.SignInOther
 	case found:
 		view.Why = view.T.SignInAgain
@@ -151,17 +157,6 @@ func (e *Endpoints) signInPage(w http.ResponseWriter, r *endpoint.Request, p sig
 		}
 	}
 	return &formAgain{view, policyFor(p.client, in.RedirectURI)}, nil
-}
-
-// suffices says whether the request could be answered with the session.
-func suffices(in interaction.Interaction, session gatehouse.Session) bool {
-	return expects(in, session.Subject) && in.Accepts(session)
-}
-
-// expects says whether the client would have this user signed in: it may have
-// named another by id_token_hint (OpenID Connect Core §3.1.2.1).
-func expects(in interaction.Interaction, subject string) bool {
-	return in.HintSubject == "" || in.HintSubject == subject
 }
 
 func (e *Endpoints) signIn(w http.ResponseWriter, r *endpoint.Request) error {
@@ -194,7 +189,13 @@ func (e *Endpoints) continueAs(w http.ResponseWriter, r *endpoint.Request, in in
 	if err != nil {
 		return err
 	}
-	if !found || someone.ID != sid || !suffices(in, someone.Session) {
+	expected := false
+	if found {
+		if expected, err = e.Flow.Expects(r, in, someone.Subject); err != nil {
+			return err
+		}
+	}
+	if !expected || someone.ID != sid || !in.Accepts(someone.Session) {
 		page, err := again()
 		if err != nil {
 			return err
@@ -334,7 +335,7 @@ func (e *Endpoints) establish(w http.ResponseWriter, r *endpoint.Request, a atte
 func (e *Endpoints) newSession(r *endpoint.Request, subject string, authTime time.Time) gatehouse.Session {
 	by, now := r.Circumstance(), e.box.Now()
 	return gatehouse.Session{
-		ID: rand.Text(), Subject: subject, AuthTime: authTime, AMR: []string{"pwd"}, // RFC 8176 §2
+		ID: rand.Text(), Subject: subject, AuthTime: authTime, AMR: []string{"pwd"}, ACR: gatehouse.ACRPassword, // RFC 8176 §2
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(r.Tenant.Settings.SessionAbsoluteLifetime.Std()),
 		Address: by.Address, UserAgent: by.UserAgent,
 	}

@@ -170,7 +170,7 @@ func (s *Server) applyFile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	report, err := admin.Apply(ctx, s.store, s.hasher, gatehouse.DefaultTenant, s.config.PublicURL, file, admin.Options{Actor: "serve", Unattended: true})
+	report, err := admin.Apply(ctx, s.store, s.hasher, gatehouse.DefaultTenant, s.config.PublicURL, file, admin.Options{Actor: "serve", Unattended: true, Fetch: s.outbound})
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", s.config.Apply, err)
 	}

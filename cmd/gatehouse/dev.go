@@ -25,6 +25,11 @@ It listens on loopback addresses only and keeps nothing: the data is temporary
 unless --data names a directory. The demo passwords are known to everybody; do
 not use such data for anything else.
 
+A directory for --data keeps the addresses, too: the server comes back at the
+port it had (an explicit --port other than 0 moves it), and so do playground and
+sample API, whose resource identifier never changes. What was issued before
+goes on to work.
+
 --apply adds a tenant file of your own, --redirect-uri a callback of the
 application that you are working on. --json prints one line on standard output
 once everything answers, for scripts.`,
@@ -38,7 +43,8 @@ once everything answers, for scripts.`,
 				return misused("gatehouse dev --port 0, which picks a free one", "--port must be 0 to %d", maxPort)
 			}
 			options.Version = readBuild().Version
-			return dev.Run(command.Context(), options)
+			options.PortGiven = command.Flags().Changed("port")
+			return busyHouse(dev.Run(command.Context(), options), "stop that one, or gatehouse dev --port 0 with another directory for --data, or with none")
 		},
 	}
 	flags := command.Flags()

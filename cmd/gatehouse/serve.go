@@ -59,8 +59,13 @@ func serve(ctx context.Context, process server.Config, log *slog.Logger) error {
 	if process.Listen == "" {
 		process.Listen = defaultListen
 	}
-	// The address is taken first, so that a second server on the same data
-	// stops before it touches anything.
+	// The directory and the address are looked at first, so that a second
+	// server stops before it touches anything.
+	if process.Data != "" {
+		if err := server.CheckIdle(ctx, process.Data); err != nil {
+			return busyHouse(err, "stop that one, or give this one a data directory of its own")
+		}
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", process.Listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -84,5 +89,14 @@ func serve(ctx context.Context, process server.Config, log *slog.Logger) error {
 		err = closeErr
 	}
 	log.Info("stopped")
+	return busyHouse(err, "stop that one, or give this one a data directory of its own")
+}
+
+// busyHouse adds what to do to the error that another server serves from the
+// data directory.
+func busyHouse(err error, try string) error {
+	if busy, known := errors.AsType[*server.BusyError](err); known {
+		return failed(try, "%s", busy)
+	}
 	return err
 }

@@ -21,8 +21,13 @@ const databaseName = "gatehouse.db"
 
 // note is what noteName holds.
 type note struct {
-	// API is the identifier that PhotoAPI had, which changes with its port.
+	// API is PhotoAPI's identifier, kept once it is made: grants, consents and
+	// tokens name it. It is the address that PhotoAPI had first.
 	API string
+	// Ports are those of the last start, zeros before the first.
+	Ports ports
+	// Furnished says that the demonstration was put into the database once.
+	Furnished bool
 	// Secrets by client_id.
 	Secrets map[string]secret.String
 }
@@ -32,10 +37,12 @@ type note struct {
 type noteText struct {
 	About   string            `json:"about"`
 	API     string            `json:"api"`
+	Ports   ports             `json:"ports"`
+	Done    bool              `json:"furnished"`
 	Secrets map[string]string `json:"client_secrets"`
 }
 
-const noteAbout = "Written by gatehouse dev: the client secrets of this demonstration, for this machine only."
+const noteAbout = "Written by gatehouse dev: the addresses and client secrets of this demonstration, for this machine only."
 
 // readNote reads the note of a data directory, an empty one when there is
 // none. It refuses a directory with a database that dev did not make: the
@@ -57,7 +64,7 @@ func readNote(directory string) (note, error) {
 	if err := json.Unmarshal(data, &text); err != nil {
 		return note{}, fmt.Errorf("%s cannot be read (%w); write {} into it to have new client secrets made", name, err)
 	}
-	n := note{API: text.API, Secrets: map[string]secret.String{}}
+	n := note{API: text.API, Ports: text.Ports.sound(), Furnished: text.Done, Secrets: map[string]secret.String{}}
 	for client, clear := range text.Secrets {
 		n.Secrets[client] = secret.New(clear)
 	}
@@ -66,7 +73,7 @@ func readNote(directory string) (note, error) {
 
 // write replaces the note of a data directory, readable by its owner alone.
 func (n note) write(directory string) (err error) {
-	text := noteText{About: noteAbout, API: n.API, Secrets: map[string]string{}}
+	text := noteText{About: noteAbout, API: n.API, Ports: n.Ports, Done: n.Furnished, Secrets: map[string]string{}}
 	for client, hidden := range n.Secrets {
 		text.Secrets[client] = hidden.Reveal()
 	}

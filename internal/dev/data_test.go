@@ -3,6 +3,7 @@ package dev_test
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,8 +46,10 @@ func TestDataIsKept(t *testing.T) {
 		t.Errorf("left behind: %v", entries)
 	}
 
-	// Other ports this time, so that PhotoAPI has another identifier.
 	second := start(t, options)
+	if second.Issuer != first.Issuer || second.Playground != first.Playground || second.API != first.API || second.APIResource != "" {
+		t.Errorf("it was at %s, %s and %s, and is at %s, %s and %s", first.Issuer, first.Playground, first.API, second.Issuer, second.Playground, second.API)
+	}
 	for _, id := range []string{"web", "machine", "photoapi"} {
 		if before, now := first.client(t, id).ClientSecret, second.client(t, id).ClientSecret; before == "" || before != now {
 			t.Errorf("%s had the secret %q and has %q", id, before, now)
@@ -57,17 +60,32 @@ func TestDataIsKept(t *testing.T) {
 	}
 	token := second.token(t, "machine", second.client(t, "machine").ClientSecret, "photos:read")
 	if response, text := second.call(t, "GET", second.API+"/photos", token, ""); response.StatusCode != 200 {
-		t.Errorf("PhotoAPI at its new port: %d %s", response.StatusCode, text)
+		t.Errorf("PhotoAPI: %d %s", response.StatusCode, text)
 	}
 	if err := second.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if first.API == second.API {
-		t.Skip("the system gave the same ports twice")
+
+	// PhotoAPI must move, and keeps its identifier.
+	thief, err := net.Listen("tcp4", strings.TrimPrefix(first.API, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = thief.Close() }()
+	third := start(t, options)
+	if third.Issuer != first.Issuer || third.API == first.API || third.APIResource != first.API {
+		t.Errorf("it is at %s and %s (%s)", third.Issuer, third.API, third.APIResource)
+	}
+	token = third.token(t, "machine", third.client(t, "machine").ClientSecret, "photos:read")
+	if response, text := third.call(t, "GET", third.API+"/photos", token, ""); response.StatusCode != 200 {
+		t.Errorf("PhotoAPI at its new port: %d %s", response.StatusCode, text)
+	}
+	if err := third.stop(); err != nil {
+		t.Fatal(err)
 	}
 	inStore(t, data, func(ctx context.Context, db *store.Store) {
 		resources, err := db.Resources(ctx, gatehouse.DefaultTenant)
-		if err != nil || len(resources) != 1 || resources[0].Identifier != second.API {
+		if err != nil || len(resources) != 1 || resources[0].Identifier != first.API {
 			t.Errorf("resources: %+v, %v", resources, err)
 		}
 	})
@@ -135,4 +153,35 @@ func TestDataThatIsNoDirectory(t *testing.T) {
 	if complaint := fails(t, dev.Options{Data: name}); !strings.Contains(complaint, "--data "+name) {
 		t.Error(complaint)
 	}
+}
+
+func TestBusyDataIsLeftAlone(t *testing.T) {
+	options := dev.Options{JSON: true, Data: shortDirectory(t)}
+	first := start(t, options)
+	note, err := os.ReadFile(filepath.Join(options.Data, "dev.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if complaint := fails(t, options); complaint != "another server already serves from "+options.Data {
+		t.Error(complaint)
+	}
+	if now, err := os.ReadFile(filepath.Join(options.Data, "dev.json")); err != nil || string(now) != string(note) {
+		t.Errorf("the note has changed: %v", err)
+	}
+	token := first.token(t, "machine", first.client(t, "machine").ClientSecret, "photos:read")
+	if response, text := first.call(t, "GET", first.API+"/photos", token, ""); response.StatusCode != 200 {
+		t.Errorf("the first: %d %s", response.StatusCode, text)
+	}
+}
+
+// shortDirectory is one in which a socket's path, of which a system admits
+// about 100 characters, has room.
+func shortDirectory(t *testing.T) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "gh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	return directory
 }

@@ -24,7 +24,11 @@ type Options struct {
 	// Port of the issuer; the playground and PhotoAPI take the next two where
 	// they are free. 0 takes free ports for all three.
 	Port int
-	// Data is a directory that is kept, made if need be; "" keeps nothing.
+	// PortGiven says that a person chose Port. Otherwise, and for port 0, the
+	// stage is where it was when it last ran on Data.
+	PortGiven bool
+	// Data is a directory that is kept, made if need be, and with it the
+	// addresses of the stage; "" keeps nothing.
 	Data string
 	// Apply names a tenant file that is put on top of the demonstration.
 	Apply string
@@ -57,21 +61,29 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	doors, err := listen(ctx, o.Port)
-	if err != nil {
-		return err
-	}
-	defer doors.close()
 	data, removeData, err := dataDirectory(o.Data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, removeData()) }()
+	if err := server.CheckIdle(ctx, data); err != nil {
+		return err
+	}
 	kept, err := readNote(data)
 	if err != nil {
 		return err
 	}
+	doors, err := listen(ctx, wish{port: o.Port, given: o.PortGiven, last: kept.Ports, data: o.Data})
+	if err != nil {
+		return err
+	}
+	defer doors.close()
 	at := urls{issuer: origin(doors.issuer), playground: origin(doors.playground), api: origin(doors.api)}
+	if kept.API == "" {
+		kept.API = at.api
+	}
+	kept.Ports = doors.ports()
+	at.apiIdentifier = kept.API
 	log := slog.New(slog.NewTextHandler(o.Stderr, nil))
 	issuer, err := server.Open(ctx, server.Config{
 		PublicURL: at.issuer, Data: data,
@@ -86,6 +98,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		Issuer: at.issuer, Playground: at.playground, API: at.api,
 		Data: data, Temporary: o.Data == "", Version: o.Version,
 	}
+	if at.apiIdentifier != at.api {
+		ready.APIResource = at.apiIdentifier
+	}
 	if err := furnish(ctx, issuer.Store(), data, kept, own, at, &ready); err != nil {
 		return unlessEnded(ctx, err)
 	}
@@ -97,7 +112,7 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: answerTimeout}
-	photos, err := resource.New(ctx, resource.Config{Issuer: at.issuer, Audience: at.api, HTTPClient: client, Logger: log})
+	photos, err := resource.New(ctx, resource.Config{Issuer: at.issuer, Audience: at.apiIdentifier, HTTPClient: client, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -106,13 +121,22 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return issuer.Serve(ctx, doors.issuer) })
+	refused := make(chan struct{})
+	group.Go(func() error {
+		defer close(refused)
+		return issuer.Serve(ctx, doors.issuer)
+	})
 	group.Go(func() error { return serve(ctx, doors.playground, page) })
 	group.Go(func() error { return serve(ctx, doors.api, newPhotoAPI(photos.Require, subjectOf, time.Now)) })
 	group.Go(func() error {
 		for _, address := range []string{at.issuer + "/readyz", at.playground + "/", at.api + "/"} {
 			if err := answers(ctx, client, address); err != nil {
-				return unlessEnded(ctx, err)
+				select {
+				case <-refused: // its own error says why nobody answers
+					return nil
+				case <-time.After(shutdownTimeout):
+					return unlessEnded(ctx, err)
+				}
 			}
 		}
 		return announce(o, ready)

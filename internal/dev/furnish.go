@@ -56,31 +56,18 @@ func checkOwnRedirect(text string) error {
 	return fmt.Errorf("%q names a host that other machines may resolve otherwise (RFC 8252 section 8.3); open your application at %s and type:\n  gatehouse dev --redirect-uri %s", text, loopback, better)
 }
 
-// shop is the part of the store that the stage needs: what admin.Apply does,
-// and the removal of a resource that moved.
-type shop interface {
-	admin.Store
-	DeleteResource(ctx context.Context, tenant gatehouse.TenantID, identifier string, event gatehouse.Event) (bool, error)
-}
-
 const actor = "dev"
 
 // furnish puts the demonstration and the developer's own file into the
 // database, and writes into ready who and what is there. kept is what the
 // data directory remembers; it is written again.
-func furnish(ctx context.Context, db shop, data string, kept note, brought own, at urls, ready *Ready) error {
+func furnish(ctx context.Context, db admin.Store, data string, kept note, brought own, at urls, ready *Ready) error {
 	kept.fill()
 	if err := kept.write(data); err != nil {
-		return fmt.Errorf("keep the client secrets: %w", err)
-	}
-	if kept.API != "" && kept.API != at.api { // PhotoAPI got another port
-		event := gatehouse.Event{Kind: gatehouse.EventResourceChanged, Actor: actor, Detail: map[string]string{"resource": kept.API, "change": "removed"}}
-		if _, err := db.DeleteResource(ctx, gatehouse.DefaultTenant, kept.API, event); err != nil {
-			return err
-		}
+		return fmt.Errorf("keep the addresses and client secrets: %w", err)
 	}
 	demo := demoFile(at, kept.Secrets, brought.redirectURIs)
-	if kept.API != "" {
+	if kept.Furnished {
 		if err := leaveRemoved(ctx, db, &demo); err != nil {
 			return err
 		}
@@ -98,16 +85,16 @@ func furnish(ctx context.Context, db shop, data string, kept note, brought own, 
 	for _, made := range report.Generated {
 		kept.Secrets[made.ClientID] = made.ClientSecret
 	}
-	kept.API = at.api
+	kept.Furnished = true
 	if err := kept.write(data); err != nil {
-		return fmt.Errorf("keep the client secrets: %w", err)
+		return fmt.Errorf("keep the addresses and client secrets: %w", err)
 	}
 	return describe(ctx, db, file, report, kept, brought, ready)
 }
 
 // leaveRemoved takes those demonstration users out of the file whom the
 // developer removed after the first start: a sub is never used again.
-func leaveRemoved(ctx context.Context, db shop, demo *admin.File) error {
+func leaveRemoved(ctx context.Context, db admin.Store, demo *admin.File) error {
 	users := demo.Users
 	demo.Users = nil
 	for _, user := range users {
@@ -134,7 +121,7 @@ func addRedirects(clients []admin.ClientEntry, redirectURIs []string) {
 
 // describe lists users and clients as they are stored now, the demonstration
 // first.
-func describe(ctx context.Context, db shop, file admin.File, report admin.Report, kept note, brought own, ready *Ready) error {
+func describe(ctx context.Context, db admin.Store, file admin.File, report admin.Report, kept note, brought own, ready *Ready) error {
 	ready.Users = []User{}
 	for i, entry := range file.Users {
 		ready.Users = append(ready.Users, User{Username: entry.Username, Password: entry.Password.Reveal(), Sub: report.Subjects[i]})

@@ -30,19 +30,72 @@ type listeners struct {
 	issuer, playground, api net.Listener
 }
 
-// listen opens the doors: the issuer's at port, the others at the two ports
-// after it or, where those are taken, at free ones. Port 0 takes free ports
-// for all three.
-func listen(ctx context.Context, port int) (listeners, error) {
-	if port < 0 || port > maxPort {
-		return listeners{}, fmt.Errorf("--port %d: a port is a number from 1 to %d, or 0 for free ones", port, maxPort)
+// ports are those of the three doors; 0 is an unknown one.
+type ports struct {
+	Issuer     int `json:"issuer"`
+	Playground int `json:"playground"`
+	API        int `json:"api"`
+}
+
+// sound is the ports without those that are none.
+func (p ports) sound() ports {
+	for _, port := range []*int{&p.Issuer, &p.Playground, &p.API} {
+		if *port < 0 || *port > maxPort {
+			*port = 0
+		}
+	}
+	return p
+}
+
+// wish says where the doors should be.
+type wish struct {
+	// port is the issuer's; 0 leaves it to the system.
+	port int
+	// given says that a person asked for that port, which wins over last.
+	given bool
+	// last are the ports of a stage on the same data. Its issuer is in tokens,
+	// sessions and the configuration of applications.
+	last ports
+	// data is as the person typed it, for what to type instead.
+	data string
+}
+
+// issuer returns the port to listen at, and whether another would do.
+func (w wish) issuer() (port int, orAny bool) {
+	switch {
+	case w.last.Issuer == 0 || w.given && w.port != 0:
+		return w.port, false
+	default:
+		return w.last.Issuer, w.port == 0
+	}
+}
+
+// listen opens the doors. The issuer's is at the port that was asked for, else
+// where it was last. The others are where they were last, else at the two
+// ports after the issuer's, and where those are taken at free ones.
+func listen(ctx context.Context, w wish) (listeners, error) {
+	if w.port < 0 || w.port > maxPort {
+		return listeners{}, fmt.Errorf("--port %d: a port is a number from 1 to %d, or 0 for free ones", w.port, maxPort)
 	}
 	var l listeners
 	var err error
-	if l.issuer, err = listenAt(ctx, port); err != nil {
-		return listeners{}, explain(ctx, port, err)
+	port, orAny := w.issuer()
+	l.issuer, err = listenAt(ctx, port)
+	if err != nil && orAny {
+		port = 0
+		l.issuer, err = listenAt(ctx, port)
 	}
-	if l.playground, err = listenAtOrFree(ctx, port, 1); err == nil {
+	if err != nil {
+		return listeners{}, w.explain(ctx, port, err)
+	}
+	// Both are tried where they were before either looks for another place,
+	// which might be the other's.
+	l.playground = listenIfFree(ctx, w.last.Playground)
+	l.api = listenIfFree(ctx, w.last.API)
+	if l.playground == nil {
+		l.playground, err = listenAtOrFree(ctx, port, 1)
+	}
+	if l.api == nil && err == nil {
 		l.api, err = listenAtOrFree(ctx, port, 2)
 	}
 	if err != nil {
@@ -51,6 +104,13 @@ func listen(ctx context.Context, port int) (listeners, error) {
 	}
 	return l, nil
 }
+
+// ports returns where the doors are.
+func (l listeners) ports() ports {
+	return ports{Issuer: portOf(l.issuer), Playground: portOf(l.playground), API: portOf(l.api)}
+}
+
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 func (l listeners) close() {
 	for _, one := range []net.Listener{l.issuer, l.playground, l.api} {
@@ -65,6 +125,18 @@ func listenAt(ctx context.Context, port int) (net.Listener, error) {
 	return config.Listen(ctx, "tcp4", net.JoinHostPort(loopback, strconv.Itoa(port)))
 }
 
+// listenIfFree returns nil where the port is unknown or taken.
+func listenIfFree(ctx context.Context, port int) net.Listener {
+	if port == 0 {
+		return nil
+	}
+	l, err := listenAt(ctx, port)
+	if err != nil {
+		return nil
+	}
+	return l
+}
+
 func listenAtOrFree(ctx context.Context, port, after int) (net.Listener, error) {
 	if port != 0 && port+after <= maxPort {
 		if l, err := listenAt(ctx, port+after); err == nil {
@@ -74,12 +146,16 @@ func listenAtOrFree(ctx context.Context, port, after int) (net.Listener, error) 
 	return listenAt(ctx, 0)
 }
 
-func explain(ctx context.Context, port int, err error) error {
+func (w wish) explain(ctx context.Context, port int, err error) error {
+	data := ""
+	if w.data != "" {
+		data = " --data " + w.data
+	}
 	switch {
 	case isTaken(err):
-		return fmt.Errorf("port %d is taken by another program. Type:\n  gatehouse dev --port %d\nor, for free ports of the system's choice:\n  gatehouse dev --port 0", port, suggestion(ctx, port))
+		return fmt.Errorf("port %d is taken by another program. Type:\n  gatehouse dev --port %d%s\nor, for free ports of the system's choice:\n  gatehouse dev --port 0%s", port, suggestion(ctx, port), data, data)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("port %d needs rights that you do not have here. Type:\n  gatehouse dev --port %d", port, DefaultPort)
+		return fmt.Errorf("port %d needs rights that you do not have here. Type:\n  gatehouse dev --port %d%s", port, DefaultPort, data)
 	}
 	return fmt.Errorf("cannot listen on %s port %d: %w", loopback, port, err)
 }

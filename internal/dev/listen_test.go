@@ -42,11 +42,9 @@ func occupy(t *testing.T, port int) {
 	t.Cleanup(func() { _ = l.Close() })
 }
 
-func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
-
 func TestListenTakesThreeInARow(t *testing.T) {
 	port := threeFreePorts(t)
-	doors, err := listen(t.Context(), port)
+	doors, err := listen(t.Context(), wish{port: port})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +62,7 @@ func TestListenTakesThreeInARow(t *testing.T) {
 func TestListenGoesRoundTakenNeighbours(t *testing.T) {
 	port := threeFreePorts(t)
 	occupy(t, port+1)
-	doors, err := listen(t.Context(), port)
+	doors, err := listen(t.Context(), wish{port: port})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,12 +73,12 @@ func TestListenGoesRoundTakenNeighbours(t *testing.T) {
 }
 
 func TestListenPortZero(t *testing.T) {
-	one, err := listen(t.Context(), 0)
+	one, err := listen(t.Context(), wish{port: 0})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer one.close()
-	two, err := listen(t.Context(), 0)
+	two, err := listen(t.Context(), wish{port: 0})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +91,7 @@ func TestListenPortZero(t *testing.T) {
 func TestTakenPortSaysWhatToType(t *testing.T) {
 	port := threeFreePorts(t)
 	occupy(t, port)
-	_, err := listen(t.Context(), port)
+	_, err := listen(t.Context(), wish{port: port})
 	if err == nil {
 		t.Fatal("a taken port was taken twice")
 	}
@@ -107,7 +105,7 @@ func TestTakenPortSaysWhatToType(t *testing.T) {
 		t.Fatalf("%q suggests no port", err)
 	}
 	other, _ := strconv.Atoi(suggested[1])
-	doors, err := listen(t.Context(), other)
+	doors, err := listen(t.Context(), wish{port: other})
 	if err != nil {
 		t.Fatalf("the suggested port: %v", err)
 	}
@@ -116,8 +114,68 @@ func TestTakenPortSaysWhatToType(t *testing.T) {
 
 func TestPortsThatDoNotExist(t *testing.T) {
 	for _, port := range []int{-1, maxPort + 1} {
-		if _, err := listen(t.Context(), port); err == nil || !strings.Contains(err.Error(), "1 to 65535") {
+		if _, err := listen(t.Context(), wish{port: port}); err == nil || !strings.Contains(err.Error(), "1 to 65535") {
 			t.Errorf("port %d: %v", port, err)
 		}
+	}
+}
+
+func TestListenComesHome(t *testing.T) {
+	home := threeFreePorts(t)
+	last := ports{Issuer: home, Playground: home + 1, API: home + 2}
+	for name, w := range map[string]wish{
+		"nothing asked":  {port: DefaultPort, last: last},
+		"any port":       {port: 0, last: last},
+		"any port given": {port: 0, given: true, last: last},
+		"the same port":  {port: home, given: true, last: last},
+	} {
+		doors, err := listen(t.Context(), w)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if doors.ports() != last {
+			t.Errorf("%s: %+v, want %+v", name, doors.ports(), last)
+		}
+		doors.close()
+	}
+}
+
+func TestListenMovesOnlyWhatMust(t *testing.T) {
+	home, elsewhere := threeFreePorts(t), threeFreePorts(t)
+	last := ports{Issuer: home, Playground: home + 1, API: home + 2}
+	at := func(w wish) ports {
+		t.Helper()
+		doors, err := listen(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer doors.close()
+		return doors.ports()
+	}
+	if elsewhere+2 < home || home+2 < elsewhere {
+		if got := at(wish{port: elsewhere, given: true, last: last}); got != (ports{elsewhere, home + 1, home + 2}) {
+			t.Errorf("another port was asked for: %+v", got)
+		}
+	}
+	// The playground's place is asked for; the API, which is next to it, stays.
+	if got := at(wish{port: home + 1, given: true, last: last}); got.Issuer != home+1 || got.API != home+2 || got.Playground == 0 {
+		t.Errorf("the playground's port was asked for: %+v", got)
+	}
+	occupy(t, home+2)
+	if got := at(wish{port: DefaultPort, last: last}); got.Issuer != home || got.Playground != home+1 || got.API == home+2 {
+		t.Errorf("the API's port is taken: %+v", got)
+	}
+	occupy(t, home)
+	if got := at(wish{last: last}); got.Issuer == home || got.Issuer == 0 || got.Playground != home+1 {
+		t.Errorf("the issuer's port is taken and any would do: %+v", got)
+	}
+	if _, err := listen(t.Context(), wish{port: DefaultPort, last: last}); err == nil || !strings.Contains(err.Error(), "port "+strconv.Itoa(home)+" is taken") {
+		t.Errorf("the issuer moved without being asked: %v", err)
+	}
+}
+
+func TestPortsThatWereNone(t *testing.T) {
+	if got := (ports{-1, 70000, 8082}).sound(); got != (ports{API: 8082}) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var somewhere = urls{issuer: "http://127.0.0.1:8080", playground: "http://127.0.0.1:8081", api: "http://127.0.0.1:8082"}
+var somewhere = urls{issuer: "http://127.0.0.1:8080", playground: "http://127.0.0.1:8081", api: "http://127.0.0.1:8082", apiIdentifier: "http://127.0.0.1:8082"}
 
 func playgroundOf(t *testing.T) http.Handler {
 	t.Helper()

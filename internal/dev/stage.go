@@ -39,6 +39,8 @@ var anyLoopbackPort = []string{"http://127.0.0.1" + callbackPath, "http://[::1]"
 // urls are the addresses of the stage, each an origin without a slash.
 type urls struct {
 	issuer, playground, api string
+	// apiIdentifier names PhotoAPI in tokens, wherever it listens.
+	apiIdentifier string
 }
 
 // demoFile is the tenant file of the stage. redirectURIs are the developer's
@@ -71,11 +73,11 @@ func demoFile(at urls, secrets map[string]secret.String, redirectURIs []string) 
 		ClientName:              "PhotoAPI",
 		GrantTypes:              []string{gatehouse.GrantClientCredentials},
 		TokenEndpointAuthMethod: gatehouse.AuthClientSecretBasic,
-		Introspects:             []string{at.api},
+		Introspects:             []string{at.apiIdentifier},
 	}
 	return admin.File{
 		Resources: []admin.ResourceEntry{{
-			Identifier: at.api,
+			Identifier: at.apiIdentifier,
 			Name:       "PhotoAPI",
 			Scopes: admin.Scopes{
 				{Name: scopeRead, Description: "See your photos"},

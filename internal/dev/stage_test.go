@@ -39,7 +39,7 @@ func TestDemoUsersHaveEveryClaim(t *testing.T) {
 func TestJoinPrefersTheDevelopersOwn(t *testing.T) {
 	demo := demoFile(somewhere, nil, nil)
 	own := admin.File{
-		Resources: []admin.ResourceEntry{{Identifier: somewhere.api, Name: "Mine"}},
+		Resources: []admin.ResourceEntry{{Identifier: somewhere.apiIdentifier, Name: "Mine"}},
 		Clients:   []admin.ClientEntry{{ClientID: clientWeb}, {ClientID: "other"}},
 	}
 	// One has alice's login name in another spelling, one has bob's sub.

@@ -8,11 +8,14 @@ import (
 
 // Ready is what stands on the stage once everything answers.
 type Ready struct {
-	Issuer     string   `json:"issuer"`
-	Playground string   `json:"playground"`
-	API        string   `json:"api"`
-	Users      []User   `json:"users"`
-	Clients    []Client `json:"clients"`
+	Issuer     string `json:"issuer"`
+	Playground string `json:"playground"`
+	API        string `json:"api"`
+	// APIResource is PhotoAPI's resource identifier where that is not its
+	// address: it had another one when the data was made.
+	APIResource string   `json:"api_resource,omitempty"`
+	Users       []User   `json:"users"`
+	Clients     []Client `json:"clients"`
 
 	// Data is the directory that holds the data.
 	Data string `json:"-"`
@@ -58,6 +61,9 @@ func (r Ready) Text(colour bool) string {
 	p.pair("Issuer", p.link(r.Issuer))
 	p.pair("Playground", p.link(r.Playground)+p.faint("  sign in step by step, in your browser"))
 	p.pair("PhotoAPI", p.link(r.API)+p.faint("  a protected sample API: GET and POST /photos"))
+	if r.APIResource != "" {
+		p.pair("", p.faint("its identifier stays ")+r.APIResource+p.faint(": there it was when this data was made"))
+	}
 	p.pair("Discovery", p.link(r.Issuer+"/.well-known/openid-configuration"))
 	r.people(&p)
 	r.clients(&p)

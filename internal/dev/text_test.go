@@ -37,6 +37,7 @@ func sample() Ready {
 func TestText(t *testing.T) {
 	kept := sample()
 	kept.Temporary, kept.Data, kept.Version = false, "/home/me/stage", ""
+	kept.API, kept.APIResource = "http://127.0.0.1:40001", "http://127.0.0.1:8082"
 	for name, ready := range map[string]Ready{"temporary": sample(), "kept": kept} {
 		golden := "testdata/" + name + ".txt"
 		got := ready.Text(false)

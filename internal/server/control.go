@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +12,23 @@ import (
 // on its control socket.
 const aliveTimeout = time.Second
 
+// BusyError says that another server serves from the data directory.
+type BusyError struct{ Data string }
+
+func (e *BusyError) Error() string { return "another server already serves from " + e.Data }
+
+// CheckIdle returns a *BusyError if a server answers on the control socket of
+// the data directory.
+func CheckIdle(ctx context.Context, data string) error {
+	dialer := net.Dialer{Timeout: aliveTimeout}
+	living, err := dialer.DialContext(ctx, "unix", ControlSocket(data))
+	if err != nil {
+		return nil
+	}
+	_ = living.Close()
+	return &BusyError{data}
+}
+
 // controlSocket listens on the socket in the data directory that answers the
 // commands of this machine and that only its owner can open. It fails if
 // another server answers there, replaces a socket that was left behind by one
@@ -21,12 +37,10 @@ func (s *Server) controlSocket(ctx context.Context) (net.Listener, error) {
 	if s.config.Data == "" {
 		return nil, nil
 	}
-	path := ControlSocket(s.config.Data)
-	dialer := net.Dialer{Timeout: aliveTimeout}
-	if living, err := dialer.DialContext(ctx, "unix", path); err == nil {
-		_ = living.Close()
-		return nil, fmt.Errorf("another server already serves from %s; stop it, or give this one a data directory of its own", s.config.Data)
+	if err := CheckIdle(ctx, s.config.Data); err != nil {
+		return nil, err
 	}
+	path := ControlSocket(s.config.Data)
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
 		_ = os.Remove(path)
 	}

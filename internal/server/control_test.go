@@ -102,8 +102,15 @@ func TestSecondServerOnOneDirectoryIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = second.Serve(t.Context(), listener)
-	if err == nil || !strings.Contains(err.Error(), "another server already serves from "+first.config.Data) {
+	busy, known := errors.AsType[*BusyError](err)
+	if !known || busy.Data != first.config.Data || !strings.Contains(err.Error(), "another server already serves from "+first.config.Data) {
 		t.Errorf("%v", err)
+	}
+	if err := CheckIdle(t.Context(), first.config.Data); err == nil {
+		t.Error("the directory passes for idle")
+	}
+	if err := CheckIdle(t.Context(), t.TempDir()); err != nil {
+		t.Errorf("an empty directory: %v", err)
 	}
 	if _, err := net.Dial("tcp", listener.Addr().String()); err == nil {
 		t.Error("its listener is still open")

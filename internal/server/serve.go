@@ -43,7 +43,7 @@ func defaultLimits() listenerLimits {
 // shutdown time-out. The listener is closed when it returns.
 //
 // One server at a time serves from a data directory: limits and delays of
-// guessing are counted in the process. A second one is refused.
+// guessing are counted in the process. A second one gets a *BusyError.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	tlsConfig, err := s.tlsConfig()
 	if err != nil {

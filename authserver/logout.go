@@ -8,6 +8,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/endpoint"
+	"gatehouse/internal/interaction"
 	"gatehouse/oauth"
 	"gatehouse/token"
 )
@@ -24,7 +25,9 @@ func (s *Server) serveLogout(w http.ResponseWriter, r *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodPost && s.Box.Session(r) == "" {
+	// A browser keeps its Lax cookies from a form that another site posts, but
+	// sends them with the GET that it is sent on with.
+	if r.Method == http.MethodPost && s.Box.Session(r) == "" && !interaction.SameOrigin(r) {
 		seeOther(w, r.Path("/logout")+"?"+logoutQuery(form))
 		return nil
 	}

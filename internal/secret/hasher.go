@@ -128,6 +128,9 @@ func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, rehash b
 	}
 	defer h.leave()
 	if !Equal(stored.derive(password), stored.hash) {
+		if stored.cost() < h.dummy.cost() {
+			h.spendDummy(password)
+		}
 		return false, false, nil
 	}
 	return true, h.outdated(stored), nil
@@ -146,6 +149,7 @@ func (h *Hasher) verifyBcrypt(ctx context.Context, phc, password string) (ok, re
 	defer h.leave()
 	err = bcrypt.CompareHashAndPassword([]byte(phc), []byte(password))
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		h.spendDummy(password)
 		return false, false, nil
 	}
 	if err != nil {
@@ -166,9 +170,18 @@ func (h *Hasher) VerifyDummy(ctx context.Context, password string) error {
 		return err
 	}
 	defer h.leave()
-	Equal(h.dummy.derive(password), h.dummy.hash)
+	h.spendDummy(password)
 	return nil
 }
+
+// spendDummy spends what a new hash costs. A wrong password for an imported hash that costs less
+// spends it, too, or the quick answer would tell that the name exists. The caller holds a slot.
+func (h *Hasher) spendDummy(password string) {
+	Equal(h.dummy.derive(password), h.dummy.hash)
+}
+
+// cost compares hashes: the memory that all passes walk through.
+func (a argonHash) cost() uint64 { return uint64(a.memoryKiB) * uint64(a.passes) }
 
 func hashable(password string) bool {
 	return password != "" && len(password) <= MaxPasswordBytes

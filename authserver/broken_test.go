@@ -187,7 +187,7 @@ func (oneIssuer) KnownOrigin(context.Context, gatehouse.TenantID, string) (bool,
 func (s *stage) breakable() *broken {
 	s.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(s.Context(), store.Config{Path: filepath.Join(s.Data, "gatehouse.db"), Log: log})
+	db, err := store.Open(s.Context(), s.Database(log))
 	s.did(err)
 	s.Cleanup(func() { _ = db.Close() })
 	kek, err := seal.ReadKeyFile(filepath.Join(s.Data, "gatehouse.key"))

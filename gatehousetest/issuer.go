@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gatehouse/internal/server"
+	"gatehouse/internal/store"
 )
 
 // URL is the issuer of every server in this package, unless Options say
@@ -53,6 +54,7 @@ type Issuer struct {
 	Data   string
 	server *server.Server
 	log    *logBuffer
+	config server.Config
 }
 
 // Start runs a server until the test ends.
@@ -99,12 +101,16 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 	if err != nil {
 		t.Fatalf("start the server: %v", err)
 	}
-	return &Issuer{options.PublicURL, options.Data, s, log}, func() {
+	return &Issuer{options.PublicURL, options.Data, s, log, config}, func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("stop the server: %v", err)
 		}
 	}
 }
+
+// Database says where the server's database is, for a test that opens it
+// beside the server.
+func (i *Issuer) Database(log *slog.Logger) store.Config { return i.config.StoreConfig(log) }
 
 // Server returns the running server.
 func (i *Issuer) Server() *server.Server { return i.server }

@@ -108,6 +108,9 @@ func printReport(w io.Writer, report admin.Report, dryRun bool) {
 	for _, line := range report.Weak {
 		fmt.Fprintln(w, "weakened: "+oneLine(line))
 	}
+	for _, line := range report.WeakPasswords {
+		fmt.Fprintln(w, "weak: "+oneLine(line))
+	}
 	for _, made := range report.Generated {
 		fmt.Fprintf(w, "\nclient_id:     %s\nclient_secret: %s\n", made.ClientID, made.ClientSecret.Reveal())
 	}

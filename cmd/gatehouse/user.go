@@ -24,7 +24,8 @@ and change the password or the state. A user is named by username, e-mail
 address or sub. Other claims are changed with "gatehouse apply".
 
 Passwords are asked for at the terminal or read from standard input; there is
-no flag for them, because command lines end in histories and process lists.`,
+no flag for them, because command lines end in histories and process lists. One
+that is among the first to be tried is set all the same, with a line "weak:".`,
 		Example: `  gatehouse user list --data ./data
   gatehouse user show alice --data ./data`,
 	},
@@ -114,6 +115,9 @@ func addUser(ctx context.Context, term terminal, db *store.Store, at located, en
 		text := strings.ReplaceAll(err.Error(), admin.EntryPath("users", 0, entry.Username)+".", "")
 		return failed("gatehouse user add --help", "the user cannot be added:\n  %s", strings.ReplaceAll(text, "\n", "\n  "))
 	}
+	for _, line := range report.WeakPasswords {
+		fmt.Fprintln(term.err, "weak: "+oneLine(line))
+	}
 	user, _, err := db.User(ctx, tenant, report.Subjects[0])
 	if err != nil {
 		return err
@@ -162,6 +166,9 @@ The user's sessions and grants end: every browser and application signs in anew.
 				}
 				if !found {
 					return failed("gatehouse user list", "user %s was removed meanwhile", user.Username)
+				}
+				if weak := admin.WeakPassword(user.Username, password); weak != "" {
+					fmt.Fprintln(term.err, "weak: "+oneLine(weak))
 				}
 				fmt.Fprintf(term.out, "user %s has a new password; sessions and grants have ended\n", oneLine(user.Username))
 				return nil

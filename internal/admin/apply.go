@@ -61,6 +61,9 @@ type Report struct {
 	Generated []Credential
 	// Weak are the weakening switches that the file's clients use.
 	Weak []string
+	// WeakPasswords name users whose password in the file is among the first
+	// that are tried, one sentence each.
+	WeakPasswords []string
 	// Clients and Subjects name what the file described, in its order.
 	Clients  []string
 	Subjects []string

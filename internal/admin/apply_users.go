@@ -170,6 +170,9 @@ func (p *planner) planPassword(ctx context.Context, entry UserEntry, stored gate
 	if entry.Password.IsZero() {
 		return "", nil
 	}
+	if weak := WeakPassword(entry.Username, entry.Password); weak != "" {
+		p.report.WeakPasswords = append(p.report.WeakPasswords, weak)
+	}
 	if stored.PasswordHash != "" {
 		same, _, err := p.hasher.Verify(ctx, stored.PasswordHash, entry.Password.Reveal())
 		if err != nil || same {

@@ -10,8 +10,9 @@ import (
 	"gatehouse/oauth"
 )
 
-// MinPasswordLength is what a password that an administrator sets must have;
-// what else it consists of is not judged (NIST SP 800-63B §3.1.1.2).
+// MinPasswordLength is what a password that an administrator sets must have.
+// What else it consists of is not refused (NIST SP 800-63B §3.1.1.2), but
+// WeakPassword tells it.
 const MinPasswordLength = 8
 
 // checkUser says what is wrong with a user's entry by itself.
@@ -52,6 +53,14 @@ func CheckPassword(password secret.String) string {
 		return "this is the placeholder of an example, which everybody knows"
 	}
 	return ""
+}
+
+// WeakPassword says why a user's password should be another one, or "".
+func WeakPassword(username string, password secret.String) string {
+	if password.IsZero() || !secret.Common(password.Reveal()) {
+		return ""
+	}
+	return fmt.Sprintf("user %s: this password is among the first that are tried; gatehouse user set-password %s gives a better one", username, username)
 }
 
 func checkUsername(username string) string {

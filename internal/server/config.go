@@ -42,6 +42,7 @@ type Config struct {
 
 	TLS             TLS             `yaml:"tls"`
 	Log             Log             `yaml:"log"`
+	Metrics         Metrics         `yaml:"metrics"`
 	Egress          Egress          `yaml:"egress"`
 	PasswordHashing PasswordHashing `yaml:"password_hashing"`
 
@@ -68,6 +69,13 @@ type Log struct {
 	Format string `yaml:"format"` // json or text
 	// Access adds a line for every request.
 	Access bool `yaml:"access"`
+}
+
+// Metrics says where Prometheus may read how the server is.
+type Metrics struct {
+	// Listen is an address of its own, with no TLS and no sign-in: loopback,
+	// or a network that only the operators reach. Nobody can read when empty.
+	Listen string `yaml:"listen"`
 }
 
 // Egress is for fetches of addresses that clients or users supplied.
@@ -154,6 +162,12 @@ func (c Config) Check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
 		complain("listen must be host:port, such as 127.0.0.1:8080")
+	}
+	if _, _, err := net.SplitHostPort(c.Metrics.Listen); c.Metrics.Listen != "" && err != nil {
+		complain("metrics.listen must be host:port, such as 127.0.0.1:9464")
+	}
+	if c.Metrics.Listen != "" && c.Metrics.Listen == c.Listen {
+		complain("metrics.listen must differ from listen: what is public must not show the metrics")
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		complain("tls needs both certificate and key")

@@ -58,6 +58,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		_ = listener.Close()
 		return err
 	}
+	scrapes, err := s.metricsListener(ctx)
+	if err != nil {
+		_ = listener.Close()
+		if socket != nil {
+			_ = socket.Close()
+		}
+		return err
+	}
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read,
 		WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes,
@@ -68,6 +76,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	background.Go(func() { s.sweep(ctx) })
 	background.Go(func() { s.keys.Run(ctx, s.log) })
 	background.Go(func() { s.serveControl(ctx, socket) })
+	background.Go(func() { s.serveMetrics(ctx, scrapes) })
 	background.Go(func() {
 		<-ctx.Done()
 		s.shutdown(server)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -20,6 +21,7 @@ import (
 	"gatehouse/internal/interaction"
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/login"
+	"gatehouse/internal/metrics"
 	"gatehouse/internal/seal"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
@@ -36,6 +38,7 @@ type Server struct {
 	refusals *refusals
 	outbound *egress.Client
 	hasher   *secret.Hasher
+	metrics  *metrics.Metrics // nil when nobody reads them
 	limits   listenerLimits
 	clock    func() time.Time // for what is not in the database
 }
@@ -191,15 +194,17 @@ func (s *Server) assemble() error {
 		box.Suffix = "-" + public.Port() // cookies do not know ports
 	}
 	pages := login.NewPages(box)
+	s.metrics = s.newMetrics()
+	counted := counting{s.store, s.metrics}
 	protocol := authserver.New(authserver.Config{
-		Store: s.store, Keys: s.keys, Box: box, Pages: pages, Log: s.log,
+		Store: counted, Keys: s.keys, Box: box, Pages: pages, Log: s.log,
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})
-	people := login.New(login.Config{Pages: pages, Store: s.store, Flow: protocol, Passwords: s.hasher, Counters: s.counters()})
-	rows := append(protocol.Rows(), people.Rows()...)
+	people := login.New(login.Config{Pages: pages, Store: counted, Flow: protocol, Passwords: s.hasher, Counters: s.counters()})
+	rows := slices.Concat(protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
-		Rows: append(rows, s.healthRows()...), Log: s.log, Secure: secure, Refused: s.refusals.add,
+		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.answered(rows),
 		Tenancy: &tenancy{store: s.store, issuer: s.config.PublicURL},
 		Origins: &origins{store: s.store},
 	})

@@ -1,0 +1,151 @@
+package metrics
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// MaxClients is how many clients have series of their own. The ones that come
+// later are counted together, as the client Other.
+const MaxClients = 200
+
+// Other is the label of whatever has no series of its own.
+const Other = "other"
+
+// Outcomes of a presented refresh token.
+const (
+	RefreshRotated     = "rotated"
+	RefreshRedelivered = "redelivered"
+	RefreshReplayed    = "replayed"
+	RefreshLostState   = "lost_state"
+	RefreshExpired     = "expired"
+	RefreshEnded       = "ended"
+)
+
+// Outcomes of a sign-in.
+const (
+	LoginSucceeded = "succeeded"
+	LoginWrong     = "wrong"
+	LoginThrottled = "throttled"
+	LoginBusy      = "busy"
+)
+
+// Config says what can be counted.
+type Config struct {
+	Version string
+	// Rules are the names of all refusals.
+	Rules []string
+	// PasswordsWaiting is how many callers wait for a slot of argon2id now.
+	PasswordsWaiting func() int
+	// Store is what the database's writer did so far; nil when the engine does
+	// not commit many acts together.
+	Store func() StoreLoad
+}
+
+// StoreLoad is what a database's writer did since it was opened.
+type StoreLoad struct {
+	Waiting    int // acts in the queue now
+	Acts       uint64
+	Commits    uint64
+	Committing time.Duration // from the first act of a batch to its commit
+}
+
+// Metrics counts. All methods may be called by many goroutines at once.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests map[string]*requests
+	unknown  *requests
+	resolve  func(endpoint string) *requests
+	issued   *issued
+	refused  counters
+	refresh  counters
+	logins   counters
+}
+
+// counters are resolved once, so that counting is one atomic addition.
+type counters struct {
+	of    map[string]prometheus.Counter
+	other prometheus.Counter
+}
+
+func (c counters) add(name string) {
+	if one, known := c.of[name]; known {
+		one.Inc()
+		return
+	}
+	c.other.Inc()
+}
+
+// New makes Metrics of a registry of its own.
+func New(config Config) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	m.vec("gatehouse_build_info", "Always 1; the label says which build answers.", "version").WithLabelValues(config.Version).Inc()
+	m.countRequests()
+	m.issued = newIssued(m.vec("gatehouse_tokens_issued_total", "Answers of the token endpoint with an access token.", "tenant", "client_id", "grant_type"))
+	m.refused = m.counters("gatehouse_refusals_total", "Requests refused, by the rule that refused them.", "rule", config.Rules)
+	m.refresh = m.counters("gatehouse_refresh_total", "Genuine refresh tokens presented, by what became of them.", "outcome",
+		[]string{RefreshRotated, RefreshRedelivered, RefreshReplayed, RefreshLostState, RefreshExpired, RefreshEnded})
+	m.logins = m.counters("gatehouse_logins_total", "Sign-ins with a name and a password, by what became of them.", "outcome",
+		[]string{LoginSucceeded, LoginWrong, LoginThrottled, LoginBusy})
+	m.watch(config)
+	return m
+}
+
+func (m *Metrics) vec(name, help string, labels ...string) *prometheus.CounterVec {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(vec)
+	return vec
+}
+
+func (m *Metrics) counters(name, help, label string, values []string) counters {
+	vec := m.vec(name, help, label)
+	c := counters{of: map[string]prometheus.Counter{}, other: vec.WithLabelValues(Other)}
+	for _, value := range values {
+		c.of[value] = vec.WithLabelValues(value)
+	}
+	return c
+}
+
+// watch adds what is looked at when Prometheus asks.
+func (m *Metrics) watch(config Config) {
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	counter := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+	}
+	if waiting := config.PasswordsWaiting; waiting != nil {
+		gauge("gatehouse_passwords_waiting", "Sign-ins that wait for a slot to check their password.", func() float64 { return float64(waiting()) })
+	}
+	if load := config.Store; load != nil {
+		gauge("gatehouse_store_acts_waiting", "Acts that wait for the database's writer.", func() float64 { return float64(load().Waiting) })
+		counter("gatehouse_store_acts_total", "Acts that were answered by a commit of the database's writer.", func() float64 { return float64(load().Acts) })
+		counter("gatehouse_store_commits_total", "Commits of the database's writer.", func() float64 { return float64(load().Commits) })
+		counter("gatehouse_store_commit_seconds_total", "Seconds that the database's writer spent on batches and their commits.", func() float64 { return load().Committing.Seconds() })
+	}
+}
+
+// Handler serves the metrics' page.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+}
+
+// maxScrapes is how many may read the page at once.
+const maxScrapes = 4
+
+// Refused counts a refusal.
+func (m *Metrics) Refused(rule string) { m.refused.add(rule) }
+
+// Refreshed counts what became of a genuine refresh token.
+func (m *Metrics) Refreshed(outcome string) { m.refresh.add(outcome) }
+
+// SignedIn counts what became of a sign-in.
+func (m *Metrics) SignedIn(outcome string) { m.logins.add(outcome) }

@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+
+	"gatehouse"
+	"gatehouse/internal/endpoint"
+	"gatehouse/internal/metrics"
+	"gatehouse/internal/store"
+	"gatehouse/oauth"
+)
+
+// newMetrics makes what counts, or nil when nobody reads it.
+func (s *Server) newMetrics() *metrics.Metrics {
+	if s.config.Metrics.Listen == "" {
+		return nil
+	}
+	config := metrics.Config{Version: buildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting}
+	if _, counted := s.store.Load(); counted {
+		config.Store = func() metrics.StoreLoad {
+			load, _ := s.store.Load()
+			return metrics.StoreLoad(load)
+		}
+	}
+	return metrics.New(config)
+}
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// answered counts requests, and the tokens among the answers.
+func (s *Server) answered(rows []endpoint.Row) func(endpoint.Answer) {
+	if s.metrics == nil {
+		return nil
+	}
+	for _, row := range rows {
+		s.metrics.Endpoint(row.Name)
+	}
+	return func(a endpoint.Answer) {
+		s.metrics.Answered(a.Endpoint, a.Method, a.Status, a.Took)
+		if a.Endpoint == tokenEndpoint && a.Status == http.StatusOK { // the client is authenticated, the grant type known
+			s.metrics.Issued(string(a.Tenant), a.Note("client_id"), a.Note("grant_type"))
+		}
+	}
+}
+
+// tokenEndpoint is the name of the token endpoint's row.
+const tokenEndpoint = "token"
+
+// loginRefusals are the refusals of a sign-in that has come to its password.
+var loginRefusals = map[string]string{
+	"login-wrong": metrics.LoginWrong, "login-throttled": metrics.LoginThrottled, "login-busy": metrics.LoginBusy,
+}
+
+func (s *Server) refused(refusal endpoint.Refusal) {
+	s.refusals.add(refusal)
+	if s.metrics == nil {
+		return
+	}
+	s.metrics.Refused(refusal.Error.Rule)
+	if outcome, known := loginRefusals[refusal.Error.Rule]; known {
+		s.metrics.SignedIn(outcome)
+	}
+}
+
+// counting is a store whose outcomes are counted.
+type counting struct {
+	*store.Store
+	metrics *metrics.Metrics
+}
+
+var refreshOutcomes = map[gatehouse.RotateOutcome]string{
+	gatehouse.RotateAccepted: metrics.RefreshRotated, gatehouse.RotateRedelivered: metrics.RefreshRedelivered,
+	gatehouse.RotateReplayed: metrics.RefreshReplayed, gatehouse.RotateLostState: metrics.RefreshLostState,
+	gatehouse.RotateExpired: metrics.RefreshExpired, gatehouse.RotateEnded: metrics.RefreshEnded, gatehouse.RotateUnknown: metrics.RefreshEnded,
+}
+
+func (c counting) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, rotation gatehouse.Rotation) (gatehouse.Rotated, error) {
+	rotated, err := c.Store.RotateRefresh(ctx, tenant, rotation)
+	if err == nil && c.metrics != nil {
+		c.metrics.Refreshed(refreshOutcomes[rotated.Outcome])
+	}
+	return rotated, err
+}
+
+func (c counting) CreateSession(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, session gatehouse.Session, replaces *[32]byte, by gatehouse.Circumstance) (bool, error) {
+	created, err := c.Store.CreateSession(ctx, tenant, hash, session, replaces, by)
+	if created && err == nil && c.metrics != nil {
+		c.metrics.SignedIn(metrics.LoginSucceeded)
+	}
+	return created, err
+}
+
+// metricsListener listens where the metrics are read; nil when nowhere.
+func (s *Server) metricsListener(ctx context.Context) (net.Listener, error) {
+	if s.metrics == nil {
+		return nil, nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Metrics.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("metrics.listen: %w", err)
+	}
+	s.log.Info("metrics are read at", "address", listener.Addr().String())
+	return listener, nil
+}
+
+// serveMetrics answers /metrics, and nothing else, until ctx ends.
+func (s *Server) serveMetrics(ctx context.Context, listener net.Listener) {
+	if listener == nil {
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read, WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		s.log.Error("the metrics cannot be read any more", "error", err)
+	}
+}

@@ -81,8 +81,6 @@ func checkClaimOpener(wrong *problems, path string, mapping gatehouse.ClaimMappi
 	switch {
 	case mapping.Scope == "" && mapping.Resource == "":
 		wrong.add(path+".scope", "write the scope, or the resource, that opens the claim", "nothing opens the claim, or everything")
-	case oauth.ScopeHasParameters(mapping.Scope):
-		wrong.add(path+".scope", "write a scope without parameters", "%q is a form of many scopes", mapping.Scope)
 	case mapping.Scope != "" && !known.Has(mapping.Scope):
 		wrong.add(path+".scope", "write openid, profile, email, address, phone, or declare it under the resource that it belongs to", "no resource has the scope %q", mapping.Scope)
 	}

@@ -190,10 +190,10 @@ func (s *Server) checkScope(a *authorization) error {
 	}
 	switch {
 	case len(requested) == 0: // RFC 6749 §3.3: a default
-		scope = registered.Without(gatehouse.IdentityScopes)
+		scope = audiences.understood(registered.Without(gatehouse.IdentityScopes)) // but no form of a scope
 	case len(scope) == 0:
 		return oauth.Refuse("scope-unknown", oauth.InvalidScope, "The server knows none of the requested scopes.")
-	case !registered.Covers(scope):
+	case !registered.AdmitsAll(scope):
 		return oauth.Refuse("scope-not-registered", oauth.InvalidScope, "The client is not registered for every scope that it asks for.")
 	}
 	if a.in.Resources, err = audiences.requested(a.form.Resources()); err != nil {

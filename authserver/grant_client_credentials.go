@@ -20,11 +20,11 @@ func (s *Server) clientCredentials(c *call) (minted, error) {
 		return minted{}, err
 	}
 	allowed := c.Client.Scopes().Without(gatehouse.IdentityScopes)
-	if !allowed.Covers(scope) {
+	if !allowed.AdmitsAll(scope) {
 		return minted{}, oauth.Refuse("scope-not-registered", oauth.InvalidScope, "The client is not registered for every scope that it asks for.")
 	}
 	if len(scope) == 0 {
-		scope = allowed
+		scope = audiences.understood(allowed) // but no form of a scope
 	}
 	named, err := audiences.requested(c.Form.Resources())
 	if err != nil {

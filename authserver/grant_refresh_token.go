@@ -90,7 +90,7 @@ func (s *Server) grantOfRefresh(c *call, keys grantKeys) (refreshToken, gatehous
 // current is the granted scope without what the client is no longer
 // registered for.
 func current(grant gatehouse.Grant, client gatehouse.Client) oauth.Scope {
-	return grant.Scope.Intersect(client.Scopes())
+	return grant.Scope.Keep(client.Scopes().Admits)
 }
 
 // narrowed returns the requested part of a granted scope, all of it when

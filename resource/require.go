@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"gatehouse/jwks"
@@ -34,20 +35,24 @@ func AccessFrom(ctx context.Context) (Access, bool) {
 }
 
 // Require returns the middleware that lets requests through whose token has all
-// of the scopes; without scopes, any valid token will do. A scope outside the
-// grammar of RFC 6749 §3.3 is a mistake in the program and panics.
+// of the scopes; without scopes, any valid token will do. A scope with
+// parameters, document:read:{id}, needs the one of the request's own path: its
+// value is that of the pattern's wildcard {id} ([http.Request.PathValue]). A
+// scope outside the grammar of RFC 6749 §3.3 is a mistake in the program and
+// panics.
 func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
 	var needed oauth.Scope
 	for _, text := range scopes {
 		scope, err := oauth.ParseScope(text)
-		if err != nil || len(scope) == 0 {
+		if err != nil || len(scope) == 0 || slices.ContainsFunc(scope, func(s string) bool { return oauth.CheckScopeForm(s) != nil }) {
 			panic("resource: Require: " + text + " is not a scope")
 		}
 		needed = needed.Union(scope)
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			access, err := s.admit(r, needed)
+			needed, possible := concrete(needed, r)
+			access, err := s.admit(r, needed, possible)
 			if err != nil {
 				s.refuse(w, r, access, err, needed)
 				return
@@ -58,9 +63,26 @@ func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
 	}
 }
 
+// concrete fills the parameters of scopes with the values of the request's
+// path. possible is false when no scope can have such a value.
+func concrete(needed oauth.Scope, r *http.Request) (filled oauth.Scope, possible bool) {
+	if !slices.ContainsFunc(needed, oauth.ScopeHasParameters) {
+		return needed, true
+	}
+	filled = slices.Clone(needed)
+	for i, form := range needed {
+		scope, fills := oauth.FillScope(form, r.PathValue)
+		if !fills {
+			return needed, false
+		}
+		filled[i] = scope
+	}
+	return filled, true
+}
+
 // admit decides about a request. A refusal for want of scope comes with the
 // access that the token does give.
-func (s *Server) admit(r *http.Request, needed oauth.Scope) (Access, error) {
+func (s *Server) admit(r *http.Request, needed oauth.Scope, possible bool) (Access, error) {
 	raw, err := bearerToken(r)
 	if err != nil {
 		return Access{}, err
@@ -72,7 +94,7 @@ func (s *Server) admit(r *http.Request, needed oauth.Scope) (Access, error) {
 	if bodyHasToken(r) {
 		return access, twoTransports()
 	}
-	if !access.Scope.Covers(needed) {
+	if !possible || !access.Scope.Covers(needed) {
 		return access, oauth.Refuse("resource-scope", oauth.InsufficientScope, "The access token lacks a scope that this operation needs.")
 	}
 	return access, nil

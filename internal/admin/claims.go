@@ -81,6 +81,8 @@ func checkClaimOpener(wrong *problems, path string, mapping gatehouse.ClaimMappi
 	switch {
 	case mapping.Scope == "" && mapping.Resource == "":
 		wrong.add(path+".scope", "write the scope, or the resource, that opens the claim", "nothing opens the claim, or everything")
+	case oauth.ScopeHasParameters(mapping.Scope):
+		wrong.add(path+".scope", "write a scope without parameters", "%q is a form of many scopes", mapping.Scope)
 	case mapping.Scope != "" && !known.Has(mapping.Scope):
 		wrong.add(path+".scope", "write openid, profile, email, address, phone, or declare it under the resource that it belongs to", "no resource has the scope %q", mapping.Scope)
 	}
@@ -121,10 +123,7 @@ func checkAttribute(value any) string {
 	case bool, float64, int, int64, uint64:
 		return ""
 	case string:
-		if text := checkName(value, MaxClaimLength); text != "" {
-			return "is " + text
-		}
-		return ""
+		return checkName(value, MaxClaimLength)
 	case []any:
 		if len(value) > MaxAttributeValues {
 			return fmt.Sprintf("has more than %d values", MaxAttributeValues)

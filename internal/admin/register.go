@@ -226,7 +226,7 @@ func (r *registration) checkScope() {
 		known = append(known, resource.Scope()...)
 	}
 	for _, name := range scope {
-		if !known.Has(name) {
+		if !known.Has(name) && !known.Admits(name) {
 			r.wrong.add("scope", orElse(config.DidYouMean(name, known), "declare it under the resource that it belongs to"), "no resource has the scope %q", name)
 		}
 	}

@@ -80,12 +80,28 @@ func checkResourceScope(wrong *problems, path string, scope gatehouse.ResourceSc
 		wrong.add(path, "leave it out", "%s belongs to OpenID Connect and to no resource", scope.Name)
 	case !found || resource == "" || operation == "":
 		wrong.add(path, "write resource:operation, such as photos:read", "%q does not say to what it gives access", scope.Name)
+	default:
+		checkScopeForm(wrong, path, scope)
 	}
 	if text := checkName(scope.Description, MaxSentenceLength); text != "" {
 		wrong.add(path, "", "its sentence is %s", text)
 	} else if scope.Description == "" {
 		wrong.add(path, "say what it allows, as in: See your photos", "it has no sentence for the consent page")
 	}
+}
+
+// checkScopeForm: people must see in the sentence what a parameter stands for.
+func checkScopeForm(wrong *problems, path string, scope gatehouse.ResourceScope) {
+	if err := oauth.CheckScopeForm(scope.Name); err != nil {
+		wrong.add(path, "", "%s", err)
+		return
+	}
+	oauth.FillScope(scope.Name, func(parameter string) string {
+		if !strings.Contains(scope.Description, "{"+parameter+"}") {
+			wrong.add(path, "as in: See the document {"+parameter+"}", "its sentence does not show the parameter {%s}", parameter)
+		}
+		return parameter
+	})
 }
 
 // checkAudience says why a text cannot name a resource, or "": an absolute
@@ -116,11 +132,33 @@ func checkAudience(text string) string {
 	return ""
 }
 
+// checkFormsApart: a scope that is of two declared ones would belong to two
+// resources, or be opened by a form that was not meant to.
+func checkFormsApart(wrong *problems, all []gatehouse.Resource) {
+	var forms, names oauth.Scope
+	for _, resource := range all {
+		for _, name := range resource.Scope() {
+			if oauth.ScopeHasParameters(name) {
+				forms = append(forms, name)
+			}
+			names = append(names, name)
+		}
+	}
+	for i, form := range forms {
+		for _, name := range names {
+			if form != name && oauth.ScopesOverlap(form, name) && (!forms.Has(name) || slices.Index(forms, name) > i) {
+				wrong.add("resources", "give each another operation", "a scope could be of both %q and %q", form, name)
+			}
+		}
+	}
+}
+
 // checkScopesApart holds every scope name to one resource. A request that
 // names a scope and no resource means the resource of that scope, and a client
 // that registered a scope may use it wherever it exists: a second resource
 // with the same name would open to it unnoticed.
 func checkScopesApart(wrong *problems, all []gatehouse.Resource) {
+	checkFormsApart(wrong, all)
 	owner := map[string]string{}
 	for _, resource := range all {
 		for _, scope := range resource.Scopes {

@@ -158,11 +158,12 @@ func scopeGroups(t *texts, in interaction.Interaction, resources []gatehouse.Res
 			group.Resource = displayed(resource.Identifier)
 		}
 		for _, scope := range resource.Scopes {
-			if !left.Has(scope.Name) {
-				continue
+			for _, asked := range left {
+				if values, matches := oauth.ScopeValues(scope.Name, asked); matches {
+					left = left.Without(oauth.Scope{asked})
+					group.Sentences = append(group.Sentences, sentence(t, scope, asked, values))
+				}
 			}
-			left = left.Without(oauth.Scope{scope.Name})
-			group.Sentences = append(group.Sentences, sentence(t, scope))
 		}
 		if len(group.Sentences) > 0 {
 			groups = append(groups, group)
@@ -180,12 +181,13 @@ func scopeGroups(t *texts, in interaction.Interaction, resources []gatehouse.Res
 	return groups
 }
 
-// sentence is what the resource's owner wrote for a scope.
-func sentence(t *texts, scope gatehouse.ResourceScope) template.HTML {
+// sentence is what the resource's owner wrote for a scope, with the values of
+// its parameters.
+func sentence(t *texts, scope gatehouse.ResourceScope, asked string, values []string) template.HTML {
 	if description := displayed(scope.Description); description != "" {
-		return template.HTML(template.HTMLEscapeString(description))
+		return fill(description, values...)
 	}
-	return fill(t.UnknownScope, "scope", scope.Name)
+	return fill(t.UnknownScope, "scope", asked)
 }
 
 // named returns the resources of the request, before the others.

@@ -33,7 +33,7 @@ func TestReadmeTranscript(t *testing.T) {
 		script += block[1] + "\necho\n"
 	}
 	script = strings.NewReplacer("http://127.0.0.1:8080", stage.Issuer, "http://127.0.0.1:8082", stage.API,
-		"secret=SECRET", "secret="+stage.secretOf("machine")).Replace(script)
+		"secret=SECRET", "secret="+stage.secretOf("machine"), "go run ./cmd/gatehouse", "gatehouse").Replace(script)
 	shell := exec.Command("bash", "-c", script)
 	shell.Dir = directory
 	shell.Env = append(os.Environ(), "PATH="+directory+string(os.PathListSeparator)+os.Getenv("PATH"))

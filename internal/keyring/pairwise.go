@@ -2,11 +2,15 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gatehouse"
 	"gatehouse/internal/seal"
 )
+
+// ErrPairwise means that the key of pairwise identifiers was to be revoked.
+var ErrPairwise = errors.New("pairwise identifiers come from this key for ever: without it, all users would be strangers to the clients that know them by such identifiers")
 
 // PairwiseKey returns the key that the tenant's pairwise subject identifiers
 // come from. There is one, made when it is needed first, and no plan changes

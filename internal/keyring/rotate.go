@@ -131,6 +131,9 @@ func (k *Keyring) Revoke(ctx context.Context, tenant gatehouse.TenantID, id, act
 			return Revoked{}, false, err
 		}
 		plan, known := planRevocation(k.loaded(tenant).rows, id, k.store.Now(), policy)
+		if known && plan.Key.Purpose == gatehouse.KeyPairwise {
+			return Revoked{Key: plan.Key}, true, ErrPairwise
+		}
 		if !known || !plan.Key.RevokedAt.IsZero() {
 			return Revoked{Key: plan.Key, Again: known}, known, nil
 		}

@@ -46,7 +46,7 @@ func CheckRedirectURI(text string, rules RedirectRules) error {
 		return checkHierarchical(text, uri)
 	case "http":
 		if !isLoopback(uri.Hostname(), rules) {
-			return fmt.Errorf("%q uses http on a host that is not loopback; use https, or http://127.0.0.1 or http://[::1] for a native application", text) // RFC 9700 §4.1.1, RFC 8252 §7.3
+			return fmt.Errorf("%q uses http on a host that is not loopback; use https, or http://127.0.0.1 or http://[::1] for a native application", text) // RFC 9700 §2.6, RFC 8252 §7.3
 		}
 		return checkHierarchical(text, uri)
 	}

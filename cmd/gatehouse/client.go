@@ -70,7 +70,7 @@ printed once and stored as a hash.`,
 					return misused("a secret on standard input, in one line", "%s", err)
 				}
 			}
-			return where.furnish(command, func(ctx context.Context, db *store.Store, at located) error {
+			return where.within(command, furnishes, func(ctx context.Context, db *store.Store, at located) error {
 				return addClient(ctx, term, db, at, entry, asJSON)
 			})
 		},

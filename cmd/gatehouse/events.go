@@ -65,7 +65,10 @@ Kinds: ` + wrapped(kindNames(), 72),
   gatehouse events --follow --data ./data`,
 		Args: takes(),
 		RunE: func(command *cobra.Command, _ []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
+			return where.with(command, func(ctx context.Context, db *store.Store, at located) error {
+				if query.follow && at.absent {
+					return at.missing()
+				}
 				filter, err := query.filter(ctx, db)
 				if err != nil {
 					return err

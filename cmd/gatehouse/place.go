@@ -37,7 +37,9 @@ type located struct {
 	// configured says that process is a server's whole configuration, and not
 	// just the directory that somebody typed.
 	configured bool
-	database   store.Config
+	// absent says that there is no database yet.
+	absent   bool
+	database store.Config
 	// data is the server's data directory, where its control socket is.
 	data string
 	// keyFile holds the key-encryption key.
@@ -97,49 +99,68 @@ func hashingOf(process server.Config) secret.Params {
 	return secret.Params{MemoryKiB: hashing.MemoryMiB << 10, Passes: hashing.Passes, Slots: hashing.Slots}
 }
 
-// open opens the database. One that is not there is made where a server's
-// configuration names its place, as the server's first start would; where only
-// a directory was typed, for acts that furnish a house before that start.
-func (p *place) open(command *cobra.Command, furnishes bool) (*store.Store, located, error) {
-	where, err := p.find(command)
-	if err != nil {
-		return nil, located{}, err
+// absence is what happens where there is no database yet.
+type absence int
+
+const (
+	// looksOn finds nothing where a server's configuration says that the
+	// database will be, and refuses where only a directory was typed.
+	looksOn absence = iota
+	// rehearses finds nothing in either case, and leaves nothing behind.
+	rehearses
+	// furnishes makes what the server's first start would make.
+	furnishes
+)
+
+// open opens the database. close is to be called at the end.
+func (p *place) open(command *cobra.Command, absent absence) (db *store.Store, where located, close func() error, err error) {
+	if where, err = p.find(command); err != nil {
+		return nil, where, nil, err
 	}
+	remove := func() error { return nil }
 	if where.database.URL == "" {
 		err := reachable(where.database.Path)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = where.make(command, furnishes)
+		if where.absent = errors.Is(err, fs.ErrNotExist); where.absent {
+			remove, err = where.fill(command, absent)
 		}
 		if err != nil {
-			return nil, located{}, err
+			return nil, where, nil, err
 		}
 	}
-	db, err := store.Open(command.Context(), where.database)
-	if err != nil {
-		return nil, located{}, failed("", "%s", err)
+	if db, err = store.Open(command.Context(), where.database); err != nil {
+		return nil, where, nil, errors.Join(failed("", "%s", err), remove())
 	}
-	return db, where, nil
+	return db, where, func() error { return errors.Join(db.Close(), remove()) }, nil
 }
 
-// make makes a database that is missing. Without a configuration the key file
-// is left to the server, whose configuration may put it elsewhere.
-func (at located) make(command *cobra.Command, furnishes bool) error {
+// fill stands in for a database that is missing. Without a configuration the
+// key file is left to the server, whose configuration may put it elsewhere.
+func (at *located) fill(command *cobra.Command, absent absence) (remove func() error, err error) {
 	directory := filepath.Dir(at.database.Path)
-	var err error
 	switch {
-	case at.configured:
+	case absent == furnishes && at.configured:
 		err = server.Prepare(command.Context(), at.process, slog.New(slog.DiscardHandler))
-	case furnishes:
+	case absent == furnishes:
 		err = os.MkdirAll(directory, 0o700)
+	case absent == rehearses || at.configured:
+		nothing, err := os.MkdirTemp("", "gatehouse-nothing-") // mode 0700
+		at.database.Path = filepath.Join(nothing, "gatehouse.db")
+		return func() error { return os.RemoveAll(nothing) }, err
 	default:
-		return failed("gatehouse serve --config FILE, with data: "+directory+" in FILE, or first gatehouse apply tenant.yaml --data "+directory,
-			"no database at %s", directory)
+		return nil, at.missing()
 	}
 	if err != nil {
-		return failed("a directory that this user may make, as the user that runs the server", "%s", err)
+		return nil, failed("a directory that this user may make, as the user that runs the server", "%s", err)
 	}
 	fmt.Fprintf(command.ErrOrStderr(), "made a new database in %s\n", directory)
-	return nil
+	return func() error { return nil }, nil
+}
+
+// missing says that there is no database and what makes one.
+func (at *located) missing() error {
+	directory := filepath.Dir(at.process.DatabasePath())
+	return failed("gatehouse serve --config FILE, with data: "+directory+" in FILE, or first gatehouse apply tenant.yaml --data "+directory,
+		"no database at %s", directory)
 }
 
 // reachable says why a database file cannot be used; the error is
@@ -169,21 +190,17 @@ func reachable(database string) error {
 
 // with opens the database for one act.
 func (p *place) with(command *cobra.Command, act func(ctx context.Context, db *store.Store, where located) error) error {
-	return p.within(command, false, act)
+	return p.within(command, looksOn, act)
 }
 
-// furnish is with for acts that make sense in a new database.
-func (p *place) furnish(command *cobra.Command, act func(ctx context.Context, db *store.Store, where located) error) error {
-	return p.within(command, true, act)
-}
-
-func (p *place) within(command *cobra.Command, furnishes bool, act func(ctx context.Context, db *store.Store, where located) error) error {
-	db, where, err := p.open(command, furnishes)
+// within is with, saying what happens where there is no database yet.
+func (p *place) within(command *cobra.Command, absent absence, act func(ctx context.Context, db *store.Store, where located) error) error {
+	db, where, close, err := p.open(command, absent)
 	if err != nil {
 		return err
 	}
 	err = act(command.Context(), db, where)
-	if closeErr := db.Close(); err == nil {
+	if closeErr := close(); err == nil {
 		err = closeErr
 	}
 	return err

@@ -68,6 +68,8 @@ func serve(ctx context.Context, process server.Config, log *slog.Logger) error {
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", process.Listen)
 	switch {
+	case err != nil && ctx.Err() != nil: // wanting to stop is no failure
+		return nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return failed("another address in listen, or GATEHOUSE_LISTEN=127.0.0.1:8081", "another program listens on %s", process.Listen)
 	case errors.Is(err, syscall.EACCES):
@@ -78,6 +80,10 @@ func serve(ctx context.Context, process server.Config, log *slog.Logger) error {
 	running, err := server.Open(ctx, process, log)
 	if err != nil {
 		_ = listener.Close()
+		if ctx.Err() != nil { // perhaps while it made its first keys
+			log.Info("stopped")
+			return nil
+		}
 		return refusedList("the server cannot start", "", err)
 	}
 	if process.InsecureAllowHTTP {

@@ -212,3 +212,19 @@ func tokenStatus(t *testing.T, address, id, secret string) int {
 	}
 	return response.StatusCode
 }
+
+// Wanting to stop is no failure, not even before the first keys are made.
+func TestServeStoppedAtItsFirstStart(t *testing.T) {
+	for _, after := range []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond} {
+		processFile := filepath.Join(t.TempDir(), "gatehouse.yaml")
+		if err := os.WriteFile(processFile, []byte("public_url: http://127.0.0.1:8080\nlisten: 127.0.0.1:0\ndata: data\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		said := strings.Builder{}
+		if code := run(ctx, terminal{strings.NewReader(""), &said, &said}, []string{"serve", "--config", processFile}); code != exitOK || strings.Contains(said.String(), "gatehouse: ") {
+			t.Errorf("stopped after %v it ended with %d: %s", after, code, said.String())
+		}
+		cancel()
+	}
+}

@@ -88,7 +88,7 @@ by which tokens name the user, is made unless it is given; it never changes.`,
 			if err != nil {
 				return err
 			}
-			return where.furnish(command, func(ctx context.Context, db *store.Store, at located) error {
+			return where.within(command, furnishes, func(ctx context.Context, db *store.Store, at located) error {
 				return addUser(ctx, term, db, at, entry, asJSON)
 			})
 		},

@@ -55,6 +55,63 @@ func openIDClientChecks() []string {
 	}
 }
 
+func oauth4webapiChecks() []string {
+	return []string{
+		"discovery-oidc",
+		"discovery-oauth2",
+		"discovery-other-issuer-refused",
+		"code-pkce",
+		"iss-of-the-answer",
+		"id-token",
+		"id-token-signature",
+		"id-token-other-signature-refused",
+		"id-token-other-nonce-refused",
+		"userinfo",
+		"userinfo-other-subject-refused",
+		"access-token-at-the-api",
+		"challenge-of-the-api",
+		"refresh",
+		"introspection",
+		"introspection-wrong-secret-refused",
+		"revocation",
+		"code-pkce-client-secret-post",
+		"client-credentials",
+	}
+}
+
+func passportChecks() []string {
+	return []string{
+		"request-without-pkce",
+		"consent-denied",
+		"sign-in",
+		"session-of-the-application",
+		"sign-in-again-without-pages",
+		"wrong-secret-refused",
+		"answer-of-another-browser-refused",
+	}
+}
+
+func authlibChecks() []string {
+	return []string{
+		"discovery",
+		"code-pkce-basic",
+		"code-pkce-post",
+		"id-token-claims",
+		"id-token-other-nonce-refused",
+		"id-token-other-signature-refused",
+		"other-state-refused",
+		"wrong-verifier-refused",
+		"userinfo",
+		"api-call",
+		"introspection",
+		"refresh",
+		"refresh-by-itself",
+		"revocation",
+		"wrong-secret-refused",
+		"client-credentials",
+	}
+}
+
 func goClientChecks() []string {
 	return []string{
 		"discovery",
@@ -163,5 +220,23 @@ func httpsChecks() []string {
 	return []string{
 		"discovery", "sign-in", "host-cookies", "strict-transport-security", "prompt-none", "form-post",
 		"wrong-password", "logout", "nothing-amiss",
+	}
+}
+
+func apacheChecks() []string {
+	return []string{
+		"redirect-to-sign-in",
+		"protected-page-shows-claims",
+		"session-of-apache",
+		"page-of-somebody-else-refused",
+		"refresh",
+		"token-for-another-audience-refused",
+		"logout",
+		"no-token-refused",
+		"opaque-token-accepted",
+		"opaque-token-revoked-refused",
+		"jwt-token-accepted",
+		"jwt-token-revoked-refused",
+		"scope-that-the-page-requires",
 	}
 }

@@ -17,6 +17,18 @@ func TestInterop(t *testing.T) {
 			t.Parallel()
 			assertChecks(t, server.node(t, "openid-client.mjs", nil), openIDClientChecks())
 		})
+		t.Run("oauth4webapi", func(t *testing.T) {
+			t.Parallel()
+			assertChecks(t, server.node(t, "oauth4webapi.mjs", nil), oauth4webapiChecks())
+		})
+		t.Run("passport-openidconnect", func(t *testing.T) {
+			t.Parallel()
+			assertChecks(t, server.node(t, "passport.mjs", nil), passportChecks())
+		})
+		t.Run("authlib", func(t *testing.T) {
+			t.Parallel()
+			assertChecks(t, server.python(t, "authlib_client.py"), authlibChecks())
+		})
 		t.Run("go-oidc", func(t *testing.T) {
 			t.Parallel()
 			testGoClients(t, server)

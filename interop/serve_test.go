@@ -28,6 +28,7 @@ func TestServe(t *testing.T) {
 		more := map[string]string{"chromium": chromiumPath(t)}
 		assertChecks(t, server.node(t, "https.mjs", more), httpsChecks())
 	})
+	t.Run("apache", func(t *testing.T) { testApache(t, server) })
 	t.Run("log", func(t *testing.T) { assertQuietLog(t, server) })
 	t.Run("stop", func(t *testing.T) { server.stop(t) })
 }
@@ -41,7 +42,7 @@ func serve(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{Callback: "http://" + freeAddress(t), authority: filepath.Join(dir, "certificate.pem")}
+	s := &stage{Callback: "http://" + freeAddress(t), Apache: "https://" + freeAddress(t), authority: filepath.Join(dir, "certificate.pem")}
 	s.Dev.Issuer = "https://localhost:" + port
 	s.fill(t, "serve-tenant.yaml", filepath.Join(dir, "tenant.yaml"))
 	s.fill(t, "serve.yaml", filepath.Join(dir, "gatehouse.yaml"), "PORT", port)
@@ -66,8 +67,8 @@ func serve(t *testing.T) *stage {
 	}
 }
 
-// writeCertificate writes a certificate for localhost that is its own
-// authority, with its key.
+// writeCertificate writes a certificate for localhost and 127.0.0.1 that is
+// its own authority, with its key.
 func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -75,7 +76,7 @@ func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

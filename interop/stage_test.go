@@ -81,6 +81,8 @@ type devClient struct {
 type stage struct {
 	Dev      devLine
 	Callback string // origin of the clients' callback, a free port of 127.0.0.1
+	Express  string // origin of the application made with express, another free port
+	Apache   string // origin of Apache, which stands before an https server
 	// authority is the file of the certificate that an https server shows.
 	authority string
 	command   *exec.Cmd
@@ -93,7 +95,7 @@ type stage struct {
 // start runs `gatehouse dev --json` until the test ends.
 func start(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{Callback: "http://" + freeAddress(t)}
+	s := &stage{Callback: "http://" + freeAddress(t), Express: "http://" + freeAddress(t)}
 	tenant := filepath.Join(t.TempDir(), "tenant.yaml")
 	s.fill(t, "tenant.yaml", tenant)
 	began := time.Now()
@@ -181,7 +183,7 @@ func (s *stage) fill(t *testing.T, name, path string, more ...string) {
 		t.Fatal(err)
 	}
 	named := strings.Replace(s.Callback, "127.0.0.1", "localhost", 1)
-	pairs := append([]string{"CALLBACK_NAMED", named, "CALLBACK/", s.Callback + "/"}, more...)
+	pairs := append([]string{"CALLBACK_NAMED", named, "CALLBACK/", s.Callback + "/", "EXPRESS/", s.Express + "/", "APACHE/", s.Apache + "/"}, more...)
 	if err := os.WriteFile(path, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -201,19 +203,12 @@ func freeAddress(t *testing.T) string {
 // node runs a program of node/ and returns the lines it printed.
 func (s *stage) node(t *testing.T, program string, more map[string]string) []string {
 	t.Helper()
-	told := map[string]any{"dev": s.Dev, "callback": s.Callback}
-	for name, value := range more {
-		told[name] = value
-	}
-	environment, err := json.Marshal(told)
-	if err != nil {
-		t.Fatal(err)
-	}
+	environment := s.told(t, more)
 	ctx, cancel := context.WithTimeout(t.Context(), nodeWithin)
 	defer cancel()
 	command := exec.CommandContext(ctx, nodePath(t), program)
 	command.Dir = "node"
-	command.Env = append(os.Environ(), "GATEHOUSE_INTEROP="+string(environment))
+	command.Env = append(os.Environ(), environment)
 	if s.authority != "" {
 		command.Env = append(command.Env, "NODE_EXTRA_CA_CERTS="+s.authority)
 	}
@@ -228,6 +223,20 @@ func (s *stage) node(t *testing.T, program string, more map[string]string) []str
 		t.Logf("node %s:\n%s", program, stderr.String())
 	}
 	return strings.Split(strings.TrimSpace(stdout.String()), "\n")
+}
+
+// told returns the variable that tells a program about the server, and more.
+func (s *stage) told(t *testing.T, more map[string]string) string {
+	t.Helper()
+	all := map[string]any{"dev": s.Dev, "callback": s.Callback, "express": s.Express}
+	for name, value := range more {
+		all[name] = value
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "GATEHOUSE_INTEROP=" + string(text)
 }
 
 func nodePath(t *testing.T) string {

@@ -30,13 +30,40 @@ func newWalker(t *testing.T) *walker {
 // person signs in.
 type person struct{ username, password string }
 
-const pagesAtMost = 12 // redirects and forms of one authorization
+const (
+	pagesAtMost  = 12          // redirects and forms of one authorization
+	acceptsPages = "text/html" // by which mod_auth_openidc knows a person
+)
+
+// page is where a walk ended: at an address that was only asked for, or on a
+// page that has no form to fill in.
+type page struct {
+	address *url.URL
+	status  int
+	body    string
+}
 
 // authorize follows an authorization request until the redirect URI and
 // returns the parameters that came there.
 func (w *walker) authorize(t *testing.T, address, redirectURI string, who person) url.Values {
 	t.Helper()
-	response, err := w.client.Get(address)
+	end := w.walk(t, address, redirectURI+"?", who)
+	if query, reached := strings.CutPrefix(end.address.String(), redirectURI+"?"); reached {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return values
+	}
+	t.Fatalf("stopped at %s with %d: %.600s", end.address.Path, end.status, end.body)
+	return nil
+}
+
+// walk follows redirects and fills in forms until a page that has none, or, if
+// stop is not empty, until a redirect to an address that begins with it.
+func (w *walker) walk(t *testing.T, address, stop string, who person) page {
+	t.Helper()
+	response, err := w.get(address)
 	for range pagesAtMost {
 		if err != nil {
 			t.Fatal(err)
@@ -47,19 +74,15 @@ func (w *walker) authorize(t *testing.T, address, redirectURI string, who person
 		}
 		at := response.Request.URL
 		if location, locationErr := response.Location(); locationErr == nil {
-			if query, reached := strings.CutPrefix(location.String(), redirectURI+"?"); reached {
-				values, parseErr := url.ParseQuery(query)
-				if parseErr != nil {
-					t.Fatal(parseErr)
-				}
-				return values
+			if stop != "" && strings.HasPrefix(location.String(), stop) {
+				return page{address: location}
 			}
-			response, err = w.client.Get(location.String())
+			response, err = w.get(location.String())
 			continue
 		}
 		action, values, ok := fill(string(body), who)
 		if !ok {
-			t.Fatalf("stopped at %s with %s: %.600s", at.Path, response.Status, body)
+			return page{address: at, status: response.StatusCode, body: string(body)}
 		}
 		target, parseErr := at.Parse(action)
 		if parseErr != nil {
@@ -67,8 +90,17 @@ func (w *walker) authorize(t *testing.T, address, redirectURI string, who person
 		}
 		response, err = w.post(at, target, values)
 	}
-	t.Fatalf("still not at %s after %d pages", redirectURI, pagesAtMost)
-	return nil
+	t.Fatalf("still no end after %d pages", pagesAtMost)
+	return page{}
+}
+
+func (w *walker) get(address string) (*http.Response, error) {
+	request, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", acceptsPages)
+	return w.client.Do(request)
 }
 
 func (w *walker) post(from, target *url.URL, values url.Values) (*http.Response, error) {
@@ -76,6 +108,7 @@ func (w *walker) post(from, target *url.URL, values url.Values) (*http.Response,
 	if err != nil {
 		return nil, err
 	}
+	request.Header.Set("Accept", acceptsPages)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Origin", from.Scheme+"://"+from.Host)
 	return w.client.Do(request)

@@ -13,6 +13,7 @@ export const users = told.dev.users ?? []
 export const clients = told.dev.clients ?? []
 export const callback = told.callback // an origin, http://127.0.0.1:PORT
 export const port = new URL(callback).port
+export const express = told.express // the origin of the application made with express
 export const chromium = told.chromium
 export const screenshots = told.screenshots
 
@@ -20,6 +21,7 @@ const own = {
   'interop-web': 'interop-web-0123456789abcdefghijklmnop',
   'interop-post': 'interop-post-0123456789abcdefghijklmnop',
   'interop-oidc': 'interop-oidc-0123456789abcdefghijklmnop',
+  'interop-passport': 'interop-passport-0123456789abcdefghijklmnop',
   'interop-bounce': 'interop-bounce-0123456789abcdefghijklmnop',
   'notes-api': 'notes-api-0123456789abcdefghijklmnop',
 }
@@ -39,6 +41,8 @@ export const machine = clients.find((c) => c.client_secret && c.grant_types.incl
 // People of testdata/tenant.yaml.
 export const ingrid = { username: 'ingrid', password: 'a long walk by the sea', sub: 'user-ingrid', name: 'Ingrid Interop', email: 'ingrid@example.com' }
 export const nora = { username: 'nora', password: 'a short ride to the hills', sub: 'user-nora', name: 'Nora Node', email: 'nora@example.com' }
+export const olga = { username: 'olga', password: 'a kettle on the small stove', sub: 'user-olga', name: 'Olga Oauth', email: 'olga@example.com' }
+export const pascal = { username: 'pascal', password: 'a lantern for the night train', sub: 'user-pascal', name: 'Pascal Passport', email: 'pascal@example.com' }
 export const paula = { username: 'paula', password: 'a ladder to the apple tree', sub: 'user-paula' }
 export const otto = { username: 'otto', password: 'another walk in the woods', sub: 'user-otto' }
 export const wanda = { username: 'wanda', password: 'wanda never signs in here', sub: 'user-wanda' }

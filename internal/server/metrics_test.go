@@ -177,11 +177,12 @@ func TestTheMetricsAddressIsTaken(t *testing.T) {
 func TestOutcomesAreCounted(t *testing.T) {
 	r, address := runMeasured(t)
 	counted := counting{r.store, r.metrics}
-	tenant, now := gatehouse.DefaultTenant, r.store.Now()
+	tenant := gatehouse.DefaultTenant
 	_, err := r.store.PutUser(t.Context(), tenant, gatehouse.User{Subject: "alice", Username: "alice"}, gatehouse.Event{Actor: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	now := r.store.Now() // a session begins no sooner than its password
 	session := func(subject string, id byte) gatehouse.Session {
 		return gatehouse.Session{ID: string('a' + rune(id)), Subject: subject, AuthTime: now, CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(time.Hour)}
 	}

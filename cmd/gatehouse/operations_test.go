@@ -244,7 +244,7 @@ func TestSetUpBackupAndRestoreOfPostgreSQL(t *testing.T) {
 	}
 	// A server with another key does not start.
 	o.types(`systemctl stop gatehouse; mv "$DATA/gatehouse.key" "$DATA/kept.key"
-		GATEHOUSE_DATABASE=other.db DATA=other gatehouse keys init --config "$CONFIG"
+		GATEHOUSE_DATABASE="$PLACE/other.db" gatehouse keys init --config "$CONFIG"
 		! systemctl start gatehouse; grep --quiet "put the right key file in place" "$PLACE/server.log"; rm -f "$PLACE/pid"
 		mv "$DATA/kept.key" "$DATA/gatehouse.key"; systemctl start gatehouse`)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func clientCommand(term terminal) *cobra.Command {
-	where := &place{}
+	where, all := &place{}, clients()
 	command := group(&cobra.Command{
 		Use:   "client",
 		Short: "Add, list, show and change clients",
@@ -26,9 +26,17 @@ changed with "gatehouse apply".`,
 		Example: `  gatehouse client list --data ./data
   gatehouse client show web --data ./data`,
 	},
-		clientAddCommand(term, where), clientListCommand(term, where), clientShowCommand(term, where),
-		clientRotateCommand(term, where), clientDisableCommand(term, where, true), clientDisableCommand(term, where, false),
-		clientRemoveCommand(term, where))
+		clientAddCommand(term, where),
+		all.listCommand(term, where, "List the clients in the order of their identifiers.",
+			"  gatehouse client list --data ./data\n  gatehouse client list --json --data ./data | jq -r '.[].client_id'"),
+		all.showCommand(term, where, "Show everything that is registered for a client. Secrets are stored as hashes\nand are never shown; only when they were made and when they expire.",
+			"  gatehouse client show web --data ./data\n  gatehouse client show web --json --data ./data"),
+		clientRotateCommand(term, where),
+		all.disableCommand(term, where, true, "Stop a client: it gets no more tokens, its grants end, and what it was issued\nbefore is refused. Its registration stays.", "web"),
+		all.disableCommand(term, where, false, "Let a disabled client work again. What ended when it was disabled stays ended:\npeople sign in anew.", "web"),
+		all.removeCommand(term, where, "Remove a client, its grants and what people allowed it",
+			"Remove a client for good: its registration, its grants and the consents that\npeople gave it. To stop it for a while, use \"gatehouse client disable\".",
+			"Remove client %s and end its grants?", "web"))
 	where.addFlags(command)
 	return command
 }
@@ -152,7 +160,7 @@ applied: there, rotate in the file (client_secrets holds several).`,
 				}
 			}
 			return where.with(command, func(ctx context.Context, db *store.Store, at located) error {
-				client, err := knownClient(ctx, db, args[0])
+				client, err := clients().known(ctx, db, args[0])
 				if err != nil {
 					return err
 				}
@@ -183,72 +191,4 @@ func printRotated(term terminal, id string, given secret.String, wasGiven bool, 
 		}{id, shown, retire})
 	}
 	return facts(term.out, [][2]string{{"client_id", id}, {"client_secret", shown}, {"old secret valid until", moment(retire)}})
-}
-
-func clientDisableCommand(term terminal, where *place, disable bool) *cobra.Command {
-	word, long := "enable", "Let a disabled client work again. What ended when it was disabled stays ended:\npeople sign in anew."
-	if disable {
-		word, long = "disable", "Stop a client: it gets no more tokens, its grants end, and what it was issued\nbefore is refused. Its registration stays."
-	}
-	return &cobra.Command{
-		Use:     word + " ID",
-		Short:   strings.ToUpper(word[:1]) + word[1:] + " a client",
-		Long:    long,
-		Example: "  gatehouse client " + word + " web --data ./data",
-		Args:    takes("ID"),
-		RunE: func(command *cobra.Command, args []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				client, err := knownClient(ctx, db, args[0])
-				if err != nil {
-					return err
-				}
-				if client.Disabled() == disable {
-					fmt.Fprintf(term.out, "client %s is %sd already\n", client.ID, word)
-					return nil
-				}
-				event := byCommand(gatehouse.EventClientChanged, word+"d")
-				event.ClientID = client.ID
-				if _, err := db.DisableClient(ctx, tenant, client.ID, disable, event); err != nil {
-					return err
-				}
-				fmt.Fprintf(term.out, "client %s is %sd\n", client.ID, word)
-				return nil
-			})
-		},
-	}
-}
-
-func clientRemoveCommand(term terminal, where *place) *cobra.Command {
-	yes := false
-	command := &cobra.Command{
-		Use:   "rm ID",
-		Short: "Remove a client, its grants and what people allowed it",
-		Long: `Remove a client for good: its registration, its grants and the consents that
-people gave it. To stop it for a while, use "gatehouse client disable".`,
-		Example: `  gatehouse client rm web --data ./data
-  gatehouse client rm web --yes --data ./data`,
-		Args: takes("ID"),
-		RunE: func(command *cobra.Command, args []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				client, err := knownClient(ctx, db, args[0])
-				if err != nil {
-					return err
-				}
-				if !yes {
-					if err := term.confirm("Remove client "+oneLine(client.DisplayName())+" and end its grants?", command.CommandPath()+" "+client.ID+" --yes"); err != nil {
-						return err
-					}
-				}
-				event := byCommand(gatehouse.EventClientChanged, "removed")
-				event.ClientID = client.ID
-				if _, err := db.DeleteClient(ctx, tenant, client.ID, event); err != nil {
-					return err
-				}
-				fmt.Fprintf(term.out, "client %s is removed\n", client.ID)
-				return nil
-			})
-		},
-	}
-	command.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return command
 }

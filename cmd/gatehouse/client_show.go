@@ -5,15 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"gatehouse"
-	"gatehouse/internal/config"
 	"gatehouse/internal/store"
 )
-
-// listPage is how many rows are read at once.
-const listPage = 500
 
 // clientDocument is a client as --json prints it.
 type clientDocument struct {
@@ -45,97 +39,35 @@ func describeClient(client gatehouse.Client) clientDocument {
 	return document
 }
 
-// knownClient reads a client, or fails with the identifier that was meant.
-func knownClient(ctx context.Context, db *store.Store, id string) (gatehouse.Client, error) {
-	client, found, err := db.Client(ctx, tenant, id)
-	if err != nil || found {
-		return client, err
-	}
-	all, err := allClients(ctx, db)
-	if err != nil {
-		return gatehouse.Client{}, err
-	}
-	ids := make([]string, len(all))
-	for i, client := range all {
-		ids[i] = client.ID
-	}
-	try := "gatehouse client list"
-	if hint := config.DidYouMean(id, ids); hint != "" {
-		try = meant(hint) + ", or gatehouse client list"
-	}
-	return gatehouse.Client{}, failed(try, "there is no client %q", id)
-}
-
-func allClients(ctx context.Context, db *store.Store) ([]gatehouse.Client, error) {
-	var all []gatehouse.Client
-	after := ""
-	for {
-		page, err := db.Clients(ctx, tenant, after, listPage)
-		if err != nil || len(page) == 0 {
-			return all, err
-		}
-		all = append(all, page...)
-		after = page[len(page)-1].ID
-	}
-}
-
-func clientListCommand(term terminal, where *place) *cobra.Command {
-	asJSON := false
-	command := &cobra.Command{
-		Use:   "list",
-		Short: "List the clients",
-		Long:  "List the clients in the order of their identifiers.",
-		Example: `  gatehouse client list --data ./data
-  gatehouse client list --json --data ./data | jq -r '.[].client_id'`,
-		Args: takes(),
-		RunE: func(command *cobra.Command, _ []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				all, err := allClients(ctx, db)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					documents := make([]clientDocument, len(all))
-					for i, client := range all {
-						documents[i] = describeClient(client)
-					}
-					return printJSON(term.out, documents)
-				}
-				rows := [][]string{{"CLIENT ID", "STATE", "METHOD", "GRANT TYPES", "NAME"}}
-				for _, client := range all {
-					rows = append(rows, []string{client.ID, stateOf(client.DisabledAt), client.TokenEndpointAuthMethod, strings.Join(client.GrantTypes, ","), client.ClientName})
-				}
-				return table(term.out, rows)
-			})
+// clients is the collection of the registered applications.
+func clients() collection[gatehouse.Client] {
+	return collection[gatehouse.Client]{
+		noun: "client", argument: "ID",
+		find: func(ctx context.Context, db *store.Store, id string) (gatehouse.Client, bool, error) {
+			return db.Client(ctx, tenant, id)
+		},
+		page: func(ctx context.Context, db *store.Store, after string) ([]gatehouse.Client, error) {
+			return db.Clients(ctx, tenant, after, listPage)
+		},
+		key:      func(client gatehouse.Client) string { return client.ID },
+		id:       func(client gatehouse.Client) string { return client.ID },
+		name:     gatehouse.Client.DisplayName,
+		document: func(client gatehouse.Client) any { return describeClient(client) },
+		heading:  []string{"CLIENT ID", "STATE", "METHOD", "GRANT TYPES", "NAME"},
+		row: func(client gatehouse.Client) []string {
+			return []string{client.ID, stateOf(client.DisabledAt), client.TokenEndpointAuthMethod, strings.Join(client.GrantTypes, ","), client.ClientName}
+		},
+		facts:      clientFacts,
+		disabledAt: func(client gatehouse.Client) time.Time { return client.DisabledAt },
+		changed:    gatehouse.EventClientChanged,
+		about:      func(client gatehouse.Client, event *gatehouse.Event) { event.ClientID = client.ID },
+		disable: func(ctx context.Context, db *store.Store, client gatehouse.Client, disabled bool, event gatehouse.Event) (bool, error) {
+			return db.DisableClient(ctx, tenant, client.ID, disabled, event)
+		},
+		remove: func(ctx context.Context, db *store.Store, client gatehouse.Client, event gatehouse.Event) (bool, error) {
+			return db.DeleteClient(ctx, tenant, client.ID, event)
 		},
 	}
-	jsonFlag(command, &asJSON, "print a JSON list")
-	return command
-}
-
-func clientShowCommand(term terminal, where *place) *cobra.Command {
-	asJSON := false
-	command := &cobra.Command{
-		Use:     "show ID",
-		Short:   "Show a client",
-		Long:    "Show everything that is registered for a client. Secrets are stored as hashes\nand are never shown; only when they were made and when they expire.",
-		Example: "  gatehouse client show web --data ./data\n  gatehouse client show web --json --data ./data",
-		Args:    takes("ID"),
-		RunE: func(command *cobra.Command, args []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				client, err := knownClient(ctx, db, args[0])
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(term.out, describeClient(client))
-				}
-				return facts(term.out, clientFacts(client))
-			})
-		},
-	}
-	jsonFlag(command, &asJSON, "print one JSON document")
-	return command
 }
 
 func clientFacts(client gatehouse.Client) [][2]string {

@@ -15,7 +15,7 @@ import (
 )
 
 func userCommand(term terminal) *cobra.Command {
-	where := &place{}
+	where, all := &place{}, users()
 	command := group(&cobra.Command{
 		Use:   "user",
 		Short: "Add, list, show and change users",
@@ -29,8 +29,17 @@ that is among the first to be tried is set all the same, with a line "weak:".`,
 		Example: `  gatehouse user list --data ./data
   gatehouse user show alice --data ./data`,
 	},
-		userAddCommand(term, where), userListCommand(term, where), userShowCommand(term, where), userPasswordCommand(term, where),
-		userDisableCommand(term, where, true), userDisableCommand(term, where, false), userRemoveCommand(term, where))
+		userAddCommand(term, where),
+		all.listCommand(term, where, "List the users in the order of their usernames.",
+			"  gatehouse user list --data ./data\n  gatehouse user list --json --data ./data | jq -r '.[] | select(.disabled) | .username'"),
+		all.showCommand(term, where, "Show what is stored of a user, named by username, e-mail address or sub. The\npassword is stored as a hash and never shown.",
+			"  gatehouse user show alice --data ./data\n  gatehouse user show alice@example.com --json --data ./data"),
+		userPasswordCommand(term, where),
+		all.disableCommand(term, where, true, "Stop a user: sessions and grants end, tokens issued before are refused, and\nsigning in fails until the user is enabled again.", "alice"),
+		all.disableCommand(term, where, false, "Let a disabled user sign in again. Sessions and grants that ended when the user\nwas disabled stay ended.", "alice"),
+		all.removeCommand(term, where, "Remove a user, and end the user's sessions and grants",
+			"Remove a user for good, with sessions, grants and consents. The sub is never\nused again. To stop a user for a while, use \"gatehouse user disable\".",
+			"Remove user %s for good?", "alice"))
 	where.addFlags(command)
 	return command
 }
@@ -146,7 +155,7 @@ The user's sessions and grants end: every browser and application signs in anew.
 		Args: takes("USER"),
 		RunE: func(command *cobra.Command, args []string) error {
 			return where.with(command, func(ctx context.Context, db *store.Store, at located) error {
-				user, err := knownUser(ctx, db, args[0])
+				user, err := users().known(ctx, db, args[0])
 				if err != nil {
 					return err
 				}
@@ -188,72 +197,4 @@ func hashed(ctx context.Context, hasher *secret.Hasher, password, hash secret.St
 		return "", errors.New(text)
 	}
 	return hasher.Hash(ctx, password.Reveal())
-}
-
-func userDisableCommand(term terminal, where *place, disable bool) *cobra.Command {
-	word, long := "enable", "Let a disabled user sign in again. Sessions and grants that ended when the user\nwas disabled stay ended."
-	if disable {
-		word, long = "disable", "Stop a user: sessions and grants end, tokens issued before are refused, and\nsigning in fails until the user is enabled again."
-	}
-	return &cobra.Command{
-		Use:     word + " USER",
-		Short:   strings.ToUpper(word[:1]) + word[1:] + " a user",
-		Long:    long,
-		Example: "  gatehouse user " + word + " alice --data ./data",
-		Args:    takes("USER"),
-		RunE: func(command *cobra.Command, args []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				user, err := knownUser(ctx, db, args[0])
-				if err != nil {
-					return err
-				}
-				if user.Disabled() == disable {
-					fmt.Fprintf(term.out, "user %s is %sd already\n", oneLine(user.Username), word)
-					return nil
-				}
-				event := byCommand(gatehouse.EventUserChanged, word+"d")
-				event.Subject = user.Subject
-				if _, err := db.DisableUser(ctx, tenant, user.Subject, disable, event); err != nil {
-					return err
-				}
-				fmt.Fprintf(term.out, "user %s is %sd\n", oneLine(user.Username), word)
-				return nil
-			})
-		},
-	}
-}
-
-func userRemoveCommand(term terminal, where *place) *cobra.Command {
-	yes := false
-	command := &cobra.Command{
-		Use:   "rm USER",
-		Short: "Remove a user, and end the user's sessions and grants",
-		Long: `Remove a user for good, with sessions, grants and consents. The sub is never
-used again. To stop a user for a while, use "gatehouse user disable".`,
-		Example: `  gatehouse user rm alice --data ./data
-  gatehouse user rm alice --yes --data ./data`,
-		Args: takes("USER"),
-		RunE: func(command *cobra.Command, args []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				user, err := knownUser(ctx, db, args[0])
-				if err != nil {
-					return err
-				}
-				if !yes {
-					if err := term.confirm("Remove user "+oneLine(user.Username)+" for good?", command.CommandPath()+" "+args[0]+" --yes"); err != nil {
-						return err
-					}
-				}
-				event := byCommand(gatehouse.EventUserChanged, "removed")
-				event.Subject = user.Subject
-				if _, err := db.DeleteUser(ctx, tenant, user.Subject, event); err != nil {
-					return err
-				}
-				fmt.Fprintf(term.out, "user %s is removed\n", oneLine(user.Username))
-				return nil
-			})
-		},
-	}
-	command.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return command
 }

@@ -6,10 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"gatehouse"
-	"gatehouse/internal/config"
 	"gatehouse/internal/store"
 )
 
@@ -36,102 +33,39 @@ func describeUser(user gatehouse.User) userDocument {
 	return document
 }
 
-// knownUser reads a user by username, e-mail address or sub, or fails with
-// the name that was meant.
-func knownUser(ctx context.Context, db *store.Store, name string) (gatehouse.User, error) {
-	user, found, err := db.UserByLogin(ctx, tenant, gatehouse.LoginKey(name))
-	if err != nil || found {
-		return user, err
-	}
-	user, found, err = db.User(ctx, tenant, name)
-	if err != nil || found {
-		return user, err
-	}
-	all, err := allUsers(ctx, db)
-	if err != nil {
-		return gatehouse.User{}, err
-	}
-	names := make([]string, len(all))
-	for i, user := range all {
-		names[i] = user.Username
-	}
-	try := "gatehouse user list"
-	if hint := config.DidYouMean(name, names); hint != "" {
-		try = meant(hint) + ", or gatehouse user list"
-	}
-	return gatehouse.User{}, failed(try, "there is no user %q", name)
-}
-
-func allUsers(ctx context.Context, db *store.Store) ([]gatehouse.User, error) {
-	var all []gatehouse.User
-	after := ""
-	for {
-		page, err := db.Users(ctx, tenant, after, listPage)
-		if err != nil || len(page) == 0 {
-			return all, err
-		}
-		all = append(all, page...)
-		after = gatehouse.LoginKey(page[len(page)-1].Username)
-	}
-}
-
-func userListCommand(term terminal, where *place) *cobra.Command {
-	asJSON := false
-	command := &cobra.Command{
-		Use:   "list",
-		Short: "List the users",
-		Long:  "List the users in the order of their usernames.",
-		Example: `  gatehouse user list --data ./data
-  gatehouse user list --json --data ./data | jq -r '.[] | select(.disabled) | .username'`,
-		Args: takes(),
-		RunE: func(command *cobra.Command, _ []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				all, err := allUsers(ctx, db)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					documents := make([]userDocument, len(all))
-					for i, user := range all {
-						documents[i] = describeUser(user)
-					}
-					return printJSON(term.out, documents)
-				}
-				rows := [][]string{{"USERNAME", "STATE", "SUB", "EMAIL", "NAME"}}
-				for _, user := range all {
-					rows = append(rows, []string{user.Username, stateOf(user.DisabledAt), user.Subject, user.Claims.Email, user.Claims.Name})
-				}
-				return table(term.out, rows)
-			})
+// users is the collection of the people who sign in.
+func users() collection[gatehouse.User] {
+	return collection[gatehouse.User]{
+		noun: "user", argument: "USER",
+		find: func(ctx context.Context, db *store.Store, name string) (gatehouse.User, bool, error) {
+			user, found, err := db.UserByLogin(ctx, tenant, gatehouse.LoginKey(name))
+			if err != nil || found {
+				return user, found, err
+			}
+			return db.User(ctx, tenant, name)
+		},
+		page: func(ctx context.Context, db *store.Store, after string) ([]gatehouse.User, error) {
+			return db.Users(ctx, tenant, after, listPage)
+		},
+		key:      func(user gatehouse.User) string { return gatehouse.LoginKey(user.Username) },
+		id:       func(user gatehouse.User) string { return user.Username },
+		name:     func(user gatehouse.User) string { return user.Username },
+		document: func(user gatehouse.User) any { return describeUser(user) },
+		heading:  []string{"USERNAME", "STATE", "SUB", "EMAIL", "NAME"},
+		row: func(user gatehouse.User) []string {
+			return []string{user.Username, stateOf(user.DisabledAt), user.Subject, user.Claims.Email, user.Claims.Name}
+		},
+		facts:      userFacts,
+		disabledAt: func(user gatehouse.User) time.Time { return user.DisabledAt },
+		changed:    gatehouse.EventUserChanged,
+		about:      func(user gatehouse.User, event *gatehouse.Event) { event.Subject = user.Subject },
+		disable: func(ctx context.Context, db *store.Store, user gatehouse.User, disabled bool, event gatehouse.Event) (bool, error) {
+			return db.DisableUser(ctx, tenant, user.Subject, disabled, event)
+		},
+		remove: func(ctx context.Context, db *store.Store, user gatehouse.User, event gatehouse.Event) (bool, error) {
+			return db.DeleteUser(ctx, tenant, user.Subject, event)
 		},
 	}
-	jsonFlag(command, &asJSON, "print a JSON list")
-	return command
-}
-
-func userShowCommand(term terminal, where *place) *cobra.Command {
-	asJSON := false
-	command := &cobra.Command{
-		Use:     "show USER",
-		Short:   "Show a user",
-		Long:    "Show what is stored of a user, named by username, e-mail address or sub. The\npassword is stored as a hash and never shown.",
-		Example: "  gatehouse user show alice --data ./data\n  gatehouse user show alice@example.com --json --data ./data",
-		Args:    takes("USER"),
-		RunE: func(command *cobra.Command, args []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
-				user, err := knownUser(ctx, db, args[0])
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(term.out, describeUser(user))
-				}
-				return facts(term.out, userFacts(user))
-			})
-		},
-	}
-	jsonFlag(command, &asJSON, "print one JSON document")
-	return command
 }
 
 func userFacts(user gatehouse.User) [][2]string {

@@ -149,6 +149,16 @@ func (c Client) Sector() string {
 	return "client " + c.ID // registration does not admit it
 }
 
+// StartAgain is where a person begins the sign-in anew (OpenID Connect Core
+// §4: the client learns by iss which issuer is meant), "" when the client
+// registered no such place.
+func (c Client) StartAgain(issuer string) string {
+	if c.InitiateLoginURI == "" {
+		return ""
+	}
+	return oauth.RedirectURL(c.InitiateLoginURI, []oauth.Param{{Name: "iss", Value: issuer}})
+}
+
 // DisplayName is the name shown to people: the client's own, else its id.
 func (c Client) DisplayName() string {
 	if c.ClientName != "" {

@@ -44,12 +44,25 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *endpoint.Request) erro
 		in, err = s.checkAuthorization(r, form)
 	}
 	if err != nil {
-		return err
+		return s.orStartAgain(r, in, err)
 	}
 	if in.Stage != interaction.StageResume {
 		s.Box.Bind(w, r, &in)
 	}
 	return s.decide(w, r, in)
+}
+
+// orStartAgain has the page of a refusal say where to begin anew, if the
+// refused interaction tells its client.
+func (s *Server) orStartAgain(r *endpoint.Request, in interaction.Interaction, refusal error) error {
+	if in.ClientID == "" {
+		return refusal
+	}
+	client, found, err := s.Store.Client(r.Context(), r.Tenant.ID, in.ClientID)
+	if err == nil && found && !client.Disabled() {
+		r.Restart = client.StartAgain(r.Tenant.Issuer)
+	}
+	return refusal
 }
 
 // postAuthorize checks and seals a request that came by POST and sends the
@@ -126,6 +139,7 @@ func (s *Server) clientOf(r *endpoint.Request, in interaction.Interaction) (gate
 	if !found || client.Disabled() || !registered(client.RedirectURIs, in.RedirectURI, client, r.Tenant) {
 		return gatehouse.Client{}, clientUnknown()
 	}
+	r.Restart = client.StartAgain(r.Tenant.Issuer)
 	return client, nil
 }
 

@@ -92,7 +92,7 @@ func (s *Server) checkClient(a *authorization) error {
 	if !found || client.Disabled() {
 		return clientUnknown()
 	}
-	a.client, a.in.ClientID = client, id
+	a.client, a.in.ClientID, a.Restart = client, id, client.StartAgain(a.Tenant.Issuer)
 	return nil
 }
 

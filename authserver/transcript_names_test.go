@@ -53,6 +53,7 @@ var (
 	productToken = regexp.MustCompile(`gh([cra])_[A-Za-z0-9_-]{20,}`)
 	signedToken  = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 	jsonMember   = regexp.MustCompile(`"(jti|gid|sid|at_hash|kid|n|x|y)": ?"([^"]+)"`)
+	pairwiseSub  = regexp.MustCompile(`"sub": ?"([A-Za-z0-9_-]{43})"`)
 	refusalID    = regexp.MustCompile(`([a-z][a-z0-9-]+)\.[a-z2-7]{8}\b`)
 	hiddenInput  = regexp.MustCompile(`name="(i|csrf|session)" value="([^"]*)"`)
 	jsonTime     = regexp.MustCompile(`"(exp|iat|auth_time|updated_at)": ?(\d+)`)
@@ -120,6 +121,9 @@ func (n *names) learnKeys(text string) {
 }
 
 func (n *names) learnMembers(text string) {
+	for _, found := range pairwiseSub.FindAllStringSubmatch(text, -1) {
+		n.name(found[1], "pairwise sub")
+	}
 	for _, found := range jsonMember.FindAllStringSubmatch(text, -1) {
 		switch member, value := found[1], found[2]; member {
 		case "jti", "sid":

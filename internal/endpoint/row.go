@@ -85,6 +85,9 @@ type Request struct {
 	Prefix string
 	// ID names the request in logs and events.
 	ID string
+	// Restart is where the person at the browser begins anew what this request
+	// was about, for pages that cannot go on; "" when nobody knows.
+	Restart string
 
 	notes    []slog.Attr
 	endpoint string

@@ -177,7 +177,7 @@ func (b *Box) Seal(r *endpoint.Request, in Interaction) (string, error) {
 
 // Open returns the interaction that was sealed for the stage, for this
 // browser and not too long ago. Otherwise it refuses, in words for the error
-// page.
+// page; of one that is genuine it then returns the client alone.
 func (b *Box) Open(r *endpoint.Request, text string, stage Stage) (Interaction, error) {
 	in, opened := b.open(r.Tenant.ID, text, stage)
 	if !opened {
@@ -186,11 +186,11 @@ func (b *Box) Open(r *endpoint.Request, text string, stage Stage) (Interaction, 
 	}
 	age := b.Now().Sub(in.Start)
 	if age > r.Tenant.Settings.InteractionLifetime.Std() {
-		return Interaction{}, oauth.Refuse("interaction-expired", oauth.InvalidRequest,
+		return Interaction{ClientID: in.ClientID}, oauth.Refuse("interaction-expired", oauth.InvalidRequest,
 			"This sign-in was started too long ago. Go back to the application and start again.")
 	}
 	if stage != StagePosted && !in.boundTo(b.Binding(r)) {
-		return Interaction{}, oauth.Refuse("interaction-other-browser", oauth.InvalidRequest,
+		return Interaction{ClientID: in.ClientID}, oauth.Refuse("interaction-other-browser", oauth.InvalidRequest,
 			"This sign-in was started in another browser, or its cookies are gone. Go back to the application and start again.")
 	}
 	return in, nil

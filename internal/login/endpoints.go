@@ -77,11 +77,17 @@ type clientStore interface {
 // open returns the interaction of a page of this browser, and its client.
 func (e *Endpoints) open(r *endpoint.Request, form oauth.Form, stage interaction.Stage) (interaction.Interaction, gatehouse.Client, error) {
 	in, err := e.box.Open(r, form.Get("i"), stage)
-	if err != nil {
+	if err != nil && in.ClientID == "" {
 		return interaction.Interaction{}, gatehouse.Client{}, err
 	}
 	r.Note("client_id", in.ClientID)
-	client, found, err := e.Store.Client(r.Context(), r.Tenant.ID, in.ClientID)
+	client, found, fault := e.Store.Client(r.Context(), r.Tenant.ID, in.ClientID)
+	if fault != nil {
+		return interaction.Interaction{}, gatehouse.Client{}, fault
+	}
+	if found && !client.Disabled() {
+		r.Restart = client.StartAgain(r.Tenant.Issuer)
+	}
 	if err != nil {
 		return interaction.Interaction{}, gatehouse.Client{}, err
 	}

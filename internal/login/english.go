@@ -58,6 +58,7 @@ func english() *texts {
 
 		FinishedTitle: "This sign-in is already finished",
 		Finished:      "You have answered here before, and the application has received your answer. Go back to the application; if it still asks you to sign in, start again there.",
+		StartAgain:    "Start again",
 
 		FormPostTitle:  "One moment",
 		FormPost:       "You are being taken back to the application.",

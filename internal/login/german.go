@@ -60,6 +60,7 @@ func german() *texts {
 
 		FinishedTitle: "Diese Anmeldung ist schon abgeschlossen",
 		Finished:      "Sie haben hier bereits geantwortet, und die Anwendung hat Ihre Antwort erhalten. Gehen Sie zurück zur Anwendung. Verlangt sie noch immer eine Anmeldung, beginnen Sie dort von vorn.",
+		StartAgain:    "Von vorn beginnen",
 
 		FormPostTitle:  "Einen Augenblick",
 		FormPost:       "Sie werden zurück zur Anwendung gebracht.",

@@ -15,7 +15,7 @@ import (
 
 type errorView struct {
 	frame
-	Heading, Description, Advice, ID, SupportURI string
+	Heading, Description, Advice, ID, SupportURI, Restart string
 }
 
 // Error tells a person that a request was refused: what was wrong, what to
@@ -34,7 +34,7 @@ func (p *Pages) Error(w http.ResponseWriter, r *endpoint.Request, e *oauth.Error
 	case e.Status >= http.StatusInternalServerError:
 		view.Heading, view.Advice = t.ErrorOurs, t.ErrorDoOurs
 	default:
-		view.Heading, view.Advice = t.ErrorStopped, t.ErrorDoStart
+		view.Heading, view.Advice, view.Restart = t.ErrorStopped, t.ErrorDoStart, linked(r.Restart)
 	}
 	retryAfter(w, e.RetryAfter)
 	p.show(w, r, e.Status, "error", view, policy{})
@@ -57,19 +57,19 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 
 type noticeView struct {
 	frame
-	Heading, Text string
+	Heading, Text, Restart string
 }
 
 // Finished tells that the request of this page was answered before.
 func (p *Pages) Finished(w http.ResponseWriter, r *endpoint.Request) {
 	f := p.frame(r, "finished-page")
-	p.show(w, r, http.StatusOK, "notice", noticeView{f, f.T.FinishedTitle, f.T.Finished}, policy{})
+	p.show(w, r, http.StatusOK, "notice", noticeView{f, f.T.FinishedTitle, f.T.Finished, linked(r.Restart)}, policy{})
 }
 
 // LoggedOut tells that the browser is signed out.
 func (p *Pages) LoggedOut(w http.ResponseWriter, r *endpoint.Request) {
 	f := p.frame(r, "logout-done")
-	p.show(w, r, http.StatusOK, "notice", noticeView{f, f.T.SignedOutTitle, f.T.SignedOut}, policy{})
+	p.show(w, r, http.StatusOK, "notice", noticeView{f, f.T.SignedOutTitle, f.T.SignedOut, ""}, policy{})
 }
 
 type signOutView struct {

@@ -36,7 +36,7 @@ type texts struct {
 	SignOutTitle, SignOutAsk, SignOutAskUnknown, SignOutYes, SignOutElse string
 	SignedOutTitle, SignedOut                                            string
 
-	FinishedTitle, Finished string
+	FinishedTitle, Finished, StartAgain string
 
 	FormPostTitle, FormPost, FormPostButton string
 

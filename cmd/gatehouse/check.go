@@ -121,7 +121,7 @@ func (e *examination) print(w io.Writer, asJSON bool) error {
 		}{e.findings, e.count(fine), e.count(doubt), e.count(failing)})
 	}
 	for _, f := range e.findings {
-		fmt.Fprintf(w, "%-4s  %-13s  %s\n", f.Verdict, f.About, oneLine(f.Found))
+		fmt.Fprintf(w, "%-4s  %-13s  %s\n", f.Verdict, f.About, oneLine(strings.Join(strings.Fields(f.Found), " ")))
 		if f.Do != "" {
 			fmt.Fprintf(w, "%21s  do: %s\n", "", oneLine(f.Do))
 		}

@@ -53,7 +53,11 @@ right. Applying it again changes nothing. Every change is an event
 				absent = rehearses
 			}
 			return where.within(command, absent, func(ctx context.Context, db *store.Store, at located) error {
-				report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), tenant, at.issuer, file, admin.Options{DryRun: dryRun})
+				fetch, err := at.process.Outbound()
+				if err != nil {
+					return err
+				}
+				report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), tenant, at.issuer, file, admin.Options{DryRun: dryRun, Fetch: fetch})
 				if err != nil {
 					return refusedList(args[0]+" cannot be applied", "mend the file, then the same command again", err)
 				}

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"gatehouse/egress"
 	"gatehouse/internal/config"
 	"gatehouse/oauth"
 )
@@ -221,6 +222,19 @@ func (c Config) checkPublicURL() error {
 func portNumber(text string) bool {
 	port, err := strconv.ParseUint(text, 10, 16)
 	return err == nil && port > 0 && text[0] != '0'
+}
+
+// Outbound makes the client that fetches from addresses which others named.
+func (c Config) Outbound() (*egress.Client, error) {
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	client, err := egress.NewClient(egress.Config{Allow: c.Egress.Allow, RootCAs: roots})
+	if err != nil {
+		return nil, fmt.Errorf("egress.allow: %w", err)
+	}
+	return client, nil
 }
 
 // roots returns the system's certification authorities and those of CAFile,

@@ -54,12 +54,8 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	s.hasher = secret.NewHasher(secret.Params{
 		MemoryKiB: config.PasswordHashing.MemoryMiB << 10, Passes: config.PasswordHashing.Passes, Slots: config.PasswordHashing.Slots,
 	})
-	roots, err := config.roots()
-	if err != nil {
+	if s.outbound, err = config.Outbound(); err != nil {
 		return nil, err
-	}
-	if s.outbound, err = egress.NewClient(egress.Config{Allow: config.Egress.Allow, RootCAs: roots}); err != nil {
-		return nil, fmt.Errorf("egress.allow: %w", err)
 	}
 	if err := config.makeDirectories(); err != nil {
 		return nil, err

@@ -129,7 +129,8 @@ func (r release) custom(user gatehouse.User, place gatehouse.ClaimPlace) claims 
 	var told claims
 	for _, mapping := range r.settings.Claims {
 		open := mapping.OpenedBy(r.scope) || gatehouse.IdentityScopes.Has(mapping.Scope) && r.wants(mapping.Claim, mapping.Scope)
-		if !mapping.StandsIn(place) || !open || gatehouse.ReservedClaim(mapping.Claim) {
+		nowhere := mapping.Scope == "" && place != gatehouse.ClaimInAccessToken // a resource reads access tokens alone
+		if !mapping.StandsIn(place) || !open || nowhere || gatehouse.ReservedClaim(mapping.Claim) {
 			continue
 		}
 		if value := mapping.Of(user); value != nil {

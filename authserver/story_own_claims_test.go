@@ -74,7 +74,10 @@ func TestAD05ReservedClaimsAreNeverSet(t *testing.T) {
 	reserved := []string{"iss", "sub", "aud", "exp", "azp", "acr", "amr", "scope", "roles", "cnf", "email_verified", "sid", "client_id", "gid", "jti", "active"}
 	everywhere := []gatehouse.ClaimPlace{gatehouse.ClaimInIDToken, gatehouse.ClaimInUserInfo, gatehouse.ClaimInAccessToken}
 	s := open(t, func(settings *gatehouse.Settings) {
-		settings.Claims = []gatehouse.ClaimMapping{{Claim: "honest", Attribute: "x", Scope: "openid", In: everywhere}}
+		settings.Claims = []gatehouse.ClaimMapping{
+			{Claim: "honest", Attribute: "x", Scope: "openid", In: everywhere},
+			{Claim: "strayed", Attribute: "x", Resource: "https://ledger.example", In: everywhere},
+		}
 		for _, name := range reserved {
 			settings.Claims = append(settings.Claims, gatehouse.ClaimMapping{Claim: name, Attribute: "x", Scope: "openid", In: everywhere})
 		}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse"
 	"gatehouse/gatehousetest"
 	"gatehouse/internal/spec"
 )
@@ -88,4 +89,36 @@ func TestStoriesOfPairwiseSubjects(t *testing.T) {
 			s.Errorf("introspection says %s", asked.Text)
 		}
 	})
+}
+
+// TestPairwiseTokensEndWithTheirUser: a token names its user by the client's
+// identifier, and ends with the user all the same.
+func TestPairwiseTokensEndWithTheirUser(t *testing.T) {
+	s := open(t)
+	db := s.Server().Store()
+	web, _, err := db.Client(t.Context(), "default", "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	web.SubjectType = gatehouse.SubjectPairwise
+	if err := db.PutClient(t.Context(), "default", web, gatehouse.Event{Actor: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	tokens := []gatehousetest.Answer{s.wants(s.redeem(s.code()), http.StatusOK, ""), s.wants(s.redeem(s.code("scope", "openid ledger:read")), http.StatusOK, "")}
+	for _, answer := range tokens {
+		token := answer.Member("access_token")
+		if s.introspect(token).Member("active") != "true" || s.userinfo(token).StatusCode != http.StatusOK {
+			t.Error("the token does not live")
+		}
+	}
+	if _, err := db.DisableUser(t.Context(), "default", "sub-of-alice", true, gatehouse.Event{Actor: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, answer := range tokens {
+		token := answer.Member("access_token")
+		if s.introspect(token).Member("active") != "false" || s.userinfo(token).StatusCode != http.StatusUnauthorized {
+			t.Error("the token outlives its user")
+		}
+		s.wants(s.refresh(answer.Member("refresh_token")), http.StatusBadRequest, "invalid_grant")
+	}
 }

@@ -223,6 +223,15 @@ const failing = `{"Action":"run","Package":"gatehouse/c","Test":"TestMany"}
 {"Action":"fail","Package":"gatehouse/e"}
 `
 
+// slashed is a subtest whose own name has a slash: what stands before it is no test.
+const slashed = `{"Action":"run","Package":"gatehouse/f","Test":"TestStories"}
+{"Action":"run","Package":"gatehouse/f","Test":"TestStories/rfc6749/code"}
+{"Action":"pass","Package":"gatehouse/f","Test":"TestStories/rfc6749/code"}
+{"Action":"pass","Package":"gatehouse/f","Test":"TestStories"}
+{"Action":"output","Package":"gatehouse/f","Output":"ok  \tgatehouse/f\t0.10s\n"}
+{"Action":"pass","Package":"gatehouse/f"}
+`
+
 func TestTally(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -236,6 +245,7 @@ func TestTally(t *testing.T) {
 		{"skip allowed", []string{passing, skipping}, false, "4 passed, 0 failed", false, "skipped: gatehouse/b TestBrowser: b_test.go:9: no browser here"},
 		{"skip not allowed", []string{passing, skipping}, true, "4 passed, 1 failed", true, "no test may be skipped"},
 		{"failing", []string{passing, failing}, true, "4 passed, 3 failed", true, "FAIL\tgatehouse/d [build failed]"},
+		{"a slash in a name", []string{slashed}, true, "1 passed, 0 failed", false, "ok  \tgatehouse/f\t0.10s\n"},
 		{"nothing", []string{""}, true, "0 passed, 0 failed", true, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -21,13 +21,13 @@ type event struct {
 // A result is what a log says about one test.
 type result struct {
 	action string // pass, fail or skip; empty while it runs
-	parent bool   // it had subtests
 	output []string
 }
 
 // A report gathers a log's events.
 type report struct {
 	tests    map[[2]string]*result // by package and test
+	parents  map[[2]string]bool    // what stands before a slash of a test's name: a test, or a part of a name
 	order    [][2]string
 	packages map[string][]string // output that belongs to no test
 	lines    []string            // each package's closing line: ok, FAIL, ?
@@ -36,7 +36,7 @@ type report struct {
 }
 
 func newReport() *report {
-	return &report{tests: make(map[[2]string]*result), packages: make(map[string][]string), builds: make(map[string][]string)}
+	return &report{tests: make(map[[2]string]*result), parents: make(map[[2]string]bool), packages: make(map[string][]string), builds: make(map[string][]string)}
 }
 
 func (r *report) test(e event) *result {
@@ -44,8 +44,13 @@ func (r *report) test(e event) *result {
 	if r.tests[key] == nil {
 		r.tests[key] = new(result)
 		r.order = append(r.order, key)
-		if slash := strings.LastIndexByte(e.Test, '/'); slash >= 0 {
-			r.test(event{Package: e.Package, Test: e.Test[:slash]}).parent = true
+		for name := e.Test; ; {
+			slash := strings.LastIndexByte(name, '/')
+			if slash < 0 {
+				break
+			}
+			name = name[:slash]
+			r.parents[[2]string{e.Package, name}] = true
 		}
 	}
 	return r.tests[key]
@@ -163,7 +168,7 @@ func (r *report) count() count {
 		switch {
 		case test.action == "skip":
 			total.skips = append(total.skips, key[0]+" "+key[1]+": "+reason(test.output))
-		case test.action == "pass" && !seed && (!test.parent || fuzz):
+		case test.action == "pass" && !seed && (!r.parents[key] || fuzz):
 			total.passed++
 		case test.action == "fail" && !failedBelow[key], test.action == "":
 			total.failed++

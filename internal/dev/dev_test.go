@@ -3,6 +3,7 @@ package dev_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -312,6 +313,20 @@ func writeFile(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// TestOwnScopesWin over those of the demonstration, which would be of two
+// resources otherwise.
+func TestOwnScopesWin(t *testing.T) {
+	s := start(t, dev.Options{JSON: true, Apply: writeFile(t, "resources:\n  - identifier: https://own.example/photos\n    scopes: {'photos:read': See}\n")})
+	issued := s.token(t, "machine", s.client(t, "machine").ClientSecret, "photos:read")
+	claims, err := base64.RawURLEncoding.DecodeString(strings.Split(issued, ".")[1])
+	if err != nil || !strings.Contains(string(claims), `"aud":"https://own.example/photos"`) {
+		t.Errorf("the token is for %s, %v", claims, err)
+	}
+	if s.token(t, "machine", s.client(t, "machine").ClientSecret, "photos:write") == "" {
+		t.Error("the demonstration lost more than it had to")
+	}
 }
 
 func TestOwnTenantFile(t *testing.T) {

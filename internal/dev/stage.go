@@ -120,6 +120,16 @@ func distinct(lists ...[]string) []string {
 	return joined
 }
 
+// unclaimed returns the scopes that no resource of the developer's declares: a
+// scope belongs to one resource, and the demonstration steps aside.
+func unclaimed(scopes admin.Scopes, own []admin.ResourceEntry) admin.Scopes {
+	return slices.DeleteFunc(slices.Clone(scopes), func(demo gatehouse.ResourceScope) bool {
+		return slices.ContainsFunc(own, func(r admin.ResourceEntry) bool {
+			return slices.ContainsFunc(r.Scopes, func(s gatehouse.ResourceScope) bool { return s.Name == demo.Name })
+		})
+	})
+}
+
 // join puts the developer's own file before the demonstration. What both
 // describe is as the developer's file has it. The developer's entries come
 // first, so that problems name them by the places they have in their file.
@@ -127,6 +137,7 @@ func join(own, demo admin.File) admin.File {
 	joined := own
 	for _, resource := range demo.Resources {
 		if !slices.ContainsFunc(own.Resources, func(r admin.ResourceEntry) bool { return r.Identifier == resource.Identifier }) {
+			resource.Scopes = unclaimed(resource.Scopes, own.Resources)
 			joined.Resources = append(joined.Resources, resource)
 		}
 	}

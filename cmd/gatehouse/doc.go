@@ -1,4 +1,4 @@
-// Gatehouse is the command line of the house: it starts the server and the
+// Command gatehouse is the command line of the house: it starts the server and the
 // developer's stage, and administers a tenant's clients, users and settings
 // on the database, whether a server runs on it or not.
 //

@@ -26,20 +26,34 @@ type documents struct {
 	built sync.Map // gatehouse.TenantID → document
 }
 
+func (d *documents) last(tenant gatehouse.TenantID) (document, bool) {
+	kept, found := d.built.Load(tenant)
+	if !found {
+		return document{}, false
+	}
+	return kept.(document), true
+}
+
 type document struct {
 	at   time.Time
 	body []byte
 }
 
 // serveMetadata answers both metadata documents with the same content
-// (RFC 8414 §3, OpenID Connect Discovery §4).
+// (RFC 8414 §3, OpenID Connect Discovery §4). While the database is away it
+// answers what it answered last.
 func (s *Server) serveMetadata(w http.ResponseWriter, r *endpoint.Request) error {
 	now := s.Store.Now()
-	if kept, found := s.documents.built.Load(r.Tenant.ID); found && now.Sub(kept.(document).at) < documentAge {
-		writeDocument(w, kept.(document).body, documentCacheTime)
+	kept, found := s.documents.last(r.Tenant.ID)
+	if found && now.Sub(kept.at) < documentAge {
+		writeDocument(w, kept.body, documentCacheTime)
 		return nil
 	}
 	known, err := s.Store.Resources(r.Context(), r.Tenant.ID)
+	if err != nil && found {
+		writeDocument(w, kept.body, documentCacheTime)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

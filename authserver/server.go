@@ -84,9 +84,9 @@ func (s *Server) Rows() []endpoint.Row {
 	both := []string{http.MethodGet, http.MethodPost}
 	page := s.Pages.Error
 	return []endpoint.Row{
-		{Name: "oauth-metadata", Path: "/.well-known/oauth-authorization-server", Methods: get, Caller: endpoint.Anyone, CORS: endpoint.AnyOrigin, Serve: s.serveMetadata, Errors: endpoint.JSONErrors},
-		{Name: "openid-configuration", Path: "/.well-known/openid-configuration", Methods: get, Caller: endpoint.Anyone, CORS: endpoint.AnyOrigin, Serve: s.serveMetadata, Errors: endpoint.JSONErrors},
-		{Name: "jwks", Path: "/jwks", Methods: get, Caller: endpoint.Anyone, CORS: endpoint.AnyOrigin, Metadata: "jwks_uri", Serve: s.serveJWKS, Errors: endpoint.JSONErrors},
+		{Name: "oauth-metadata", Path: "/.well-known/oauth-authorization-server", Methods: get, Caller: endpoint.Anyone, CORS: endpoint.AnyOrigin, Outage: true, Serve: s.serveMetadata, Errors: endpoint.JSONErrors},
+		{Name: "openid-configuration", Path: "/.well-known/openid-configuration", Methods: get, Caller: endpoint.Anyone, CORS: endpoint.AnyOrigin, Outage: true, Serve: s.serveMetadata, Errors: endpoint.JSONErrors},
+		{Name: "jwks", Path: "/jwks", Methods: get, Caller: endpoint.Anyone, CORS: endpoint.AnyOrigin, Metadata: "jwks_uri", Outage: true, Serve: s.serveJWKS, Errors: endpoint.JSONErrors},
 		{Name: "authorization", Path: "/authorize", Methods: both, Caller: endpoint.Browser, Metadata: "authorization_endpoint", Serve: s.serveAuthorize, Errors: page},
 		{Name: "token", Path: "/token", Methods: post, Caller: endpoint.ClientCredentials, CORS: endpoint.KnownOrigin, Metadata: "token_endpoint", Serve: s.serveToken, Errors: endpoint.JSONErrors},
 		{Name: "userinfo", Path: "/userinfo", Methods: both, Caller: endpoint.BearerToken, CORS: endpoint.KnownOrigin, Metadata: "userinfo_endpoint", Serve: s.serveUserinfo, Errors: bearerErrors},

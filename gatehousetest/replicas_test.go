@@ -168,11 +168,16 @@ func TestTwoServersCountFailedLoginsTogether(t *testing.T) {
 	}
 }
 
-// TestAServerWithoutItsDatabase asks a server whose store is closed, as if the database had gone.
+// TestAServerWithoutItsDatabase asks a server whose store is closed, as if the database had gone
+// (row FT-16): acts are refused, and what resource servers need goes on.
 func TestAServerWithoutItsDatabase(t *testing.T) {
 	issuer, _ := gatehousetest.Run(t, gatehousetest.Options{Tenant: tenant})
 	if answer := service(t, issuer); answer.StatusCode != http.StatusOK {
 		t.Fatal(answer.Text)
+	}
+	documents := map[string]string{"/jwks": "", "/.well-known/openid-configuration": "", "/.well-known/oauth-authorization-server": ""}
+	for path := range documents {
+		documents[path] = issuer.NewBrowser(t).Get(path).Text
 	}
 	if err := issuer.Server().Store().Close(); err != nil {
 		t.Fatal(err)
@@ -187,6 +192,12 @@ func TestAServerWithoutItsDatabase(t *testing.T) {
 	for _, path := range []string{authorization, "/readyz"} {
 		if page := issuer.NewBrowser(t).Get(path); page.StatusCode != http.StatusServiceUnavailable || page.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d, Retry-After %q", path, page.StatusCode, page.Header.Get("Retry-After"))
+		}
+	}
+	time.Sleep(time.Second) // metadata documents are built again after that
+	for path, before := range documents {
+		if page := issuer.NewBrowser(t).Get(path); page.StatusCode != http.StatusOK || page.Text != before {
+			t.Errorf("%s while the database is away: %d %s, before: %s", path, page.StatusCode, page.Text, before)
 		}
 	}
 	if page := issuer.NewBrowser(t).Get("/livez"); page.StatusCode != http.StatusOK {

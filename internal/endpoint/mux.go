@@ -16,7 +16,8 @@ import (
 )
 
 // Tenancy finds the tenant of a request by its host and path; prefix is the
-// part of the path that belongs to the tenant.
+// part of the path that belongs to the tenant. With an error it may return the
+// tenant as it was known last, found, for the rows that outlast an outage.
 type Tenancy interface {
 	Resolve(ctx context.Context, host, path string) (tenant gatehouse.Tenant, prefix string, found bool, err error)
 }
@@ -108,7 +109,8 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		return
 	}
 	tenant, prefix, found, err := m.config.Tenancy.Resolve(hr.Context(), hr.Host, hr.URL.Path)
-	if err != nil {
+	rows := m.rowsAt(strings.TrimPrefix(hr.URL.Path, prefix))
+	if err != nil && !(found && len(rows) > 0 && rows[0].Outage) {
 		m.refuse(w, r, &Row{Name: "tenant", Errors: JSONErrors}, err)
 		return
 	}
@@ -117,7 +119,6 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		return
 	}
 	r.Tenant, r.Prefix = tenant, prefix
-	rows := m.rowsAt(strings.TrimPrefix(hr.URL.Path, prefix))
 	if len(rows) == 0 || rows[0].Process {
 		notFound(w)
 		return

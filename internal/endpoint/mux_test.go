@@ -16,10 +16,17 @@ import (
 	"gatehouse/oauth"
 )
 
-// oneTenant lives at the root; another has the prefix /t/blue.
-type oneTenant struct{ err error }
+// oneTenant lives at the root; another has the prefix /t/blue. Both are known
+// also when there is an error, unless they are forgotten.
+type oneTenant struct {
+	err       error
+	forgotten bool
+}
 
 func (o *oneTenant) Resolve(_ context.Context, _, path string) (gatehouse.Tenant, string, bool, error) {
+	if o.forgotten {
+		return gatehouse.Tenant{}, "", false, o.err
+	}
 	if strings.HasPrefix(path, "/t/blue/") {
 		return gatehouse.Tenant{ID: "blue"}, "/t/blue", true, o.err
 	}
@@ -187,6 +194,25 @@ func TestRefusalsAreLoggedRememberedAndAnsweredByTheRow(t *testing.T) {
 	}
 	if !strings.Contains(b.log.String(), `"level":"ERROR"`) || len(b.refused) != 2 || b.refused[1].Error.Code != oauth.ServerError {
 		t.Errorf("%s %+v", b.log.String(), b.refused)
+	}
+}
+
+func TestOutageRowsServeTenantsThatWereKnown(t *testing.T) {
+	keys := row("jwks", "/jwks", http.MethodGet)
+	keys.Outage = true
+	b := newBench(t, keys, row("token", "/token", http.MethodGet))
+	b.tenancy.err = errors.New("the database is away")
+	for path, want := range map[string]int{
+		"/jwks": http.StatusOK, "/t/blue/jwks": http.StatusOK,
+		"/token": http.StatusInternalServerError, "/t/blue/token": http.StatusInternalServerError, "/jwks/": http.StatusInternalServerError,
+	} {
+		if w := b.ask(http.MethodGet, path); w.Code != want {
+			t.Errorf("%s: %d, not %d", path, w.Code, want)
+		}
+	}
+	b.tenancy.forgotten = true
+	if w := b.ask(http.MethodGet, "/jwks"); w.Code != http.StatusInternalServerError {
+		t.Errorf("of a tenant that was never known: %d", w.Code)
 	}
 }
 

@@ -51,6 +51,9 @@ type Row struct {
 	// Process rows answer for the whole process, whatever tenant the request
 	// would belong to and whether or not tenants can be looked up.
 	Process bool
+	// Outage rows are served from what is known in memory while tenants
+	// cannot be looked up, to those that were known before.
+	Outage bool
 	// BodyLimit in bytes; DefaultBodyLimit when zero.
 	BodyLimit int64
 	// Metadata is the member of the server's metadata that publishes the

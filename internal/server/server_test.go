@@ -274,7 +274,7 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the snapshot is too old to serve", func() bool {
-		response, _ := r.ask(t, "/jwks")
+		response, _ := r.ask(t, "/authorize")
 		return response.StatusCode == http.StatusServiceUnavailable
 	})
 	response, text := r.ask(t, "/readyz")

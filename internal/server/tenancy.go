@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse"
@@ -18,14 +19,23 @@ import (
 type tenancy struct {
 	store  *store.Store
 	issuer string
+	// last is the tenant as it was read last, for the documents that are
+	// served while the database is away.
+	last atomic.Pointer[gatehouse.Tenant]
 }
 
 func (t *tenancy) Resolve(ctx context.Context, _, _ string) (gatehouse.Tenant, string, bool, error) {
 	settings, _, err := t.store.Tenant(ctx, gatehouse.DefaultTenant)
 	if err != nil {
-		return gatehouse.Tenant{}, "", false, notReady("The database does not answer.", err)
+		err = notReady("The database does not answer.", err)
+		if last := t.last.Load(); last != nil {
+			return *last, "", true, err
+		}
+		return gatehouse.Tenant{}, "", false, err
 	}
-	return gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: t.issuer, Settings: settings.WithDefaults()}, "", true, nil
+	tenant := gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: t.issuer, Settings: settings.WithDefaults()}
+	t.last.Store(&tenant)
+	return tenant, "", true, nil
 }
 
 const (

@@ -19,6 +19,10 @@ const (
 	// maxHeaderBytes bounds the request line and headers. A longer head is
 	// answered with 431 (RFC 6585 §5).
 	maxHeaderBytes = 32 << 10
+	// maxStreams bounds the requests that one HTTP/2 connection has under way
+	// (RFC 9113 §5.1.2); maxFrame the bytes of a frame that is read at once.
+	maxStreams = 100
+	maxFrame   = 16 << 10
 )
 
 // listenerLimits are the times that a listener grants.
@@ -69,6 +73,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read,
 		WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ctx, stop := context.WithCancel(ctx)

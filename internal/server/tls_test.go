@@ -8,7 +8,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -164,6 +166,49 @@ func (r *running) wantModernTLS(t *testing.T, p *papers) {
 		if _, err := r.shake(t, c.config); (err == nil) != c.good {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// settings returns what the server allows an HTTP/2 connection (RFC 9113 §6.5).
+func (r *running) settings(t *testing.T, trust *x509.CertPool) map[uint16]uint32 {
+	t.Helper()
+	conn, err := tls.Dial("tcp", r.address, &tls.Config{RootCAs: trust, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const nothingToSet = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+nothingToSet); err != nil {
+		t.Fatal(err)
+	}
+	var head [9]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	const settingsFrame = 4
+	if head[3] != settingsFrame {
+		t.Fatalf("the first frame is of type %d, not SETTINGS", head[3])
+	}
+	frame := make([]byte, int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(conn, frame); err != nil {
+		t.Fatal(err)
+	}
+	settings := map[uint16]uint32{}
+	for ; len(frame) >= 6; frame = frame[6:] {
+		settings[binary.BigEndian.Uint16(frame)] = binary.BigEndian.Uint32(frame[2:])
+	}
+	return settings
+}
+
+func TestHTTP2ConnectionsAreBounded(t *testing.T) {
+	r, p, _ := runTLS(t)
+	const maxConcurrentStreams, maxFrameSize, maxHeaderListSize = 3, 5, 6
+	settings := r.settings(t, p.trust)
+	if settings[maxConcurrentStreams] != 100 || settings[maxFrameSize] != 16<<10 {
+		t.Errorf("settings %v", settings)
+	}
+	if limit, set := settings[maxHeaderListSize]; !set || limit > 64<<10 {
+		t.Errorf("headers of %d bytes are taken", limit)
 	}
 }
 

@@ -133,7 +133,7 @@ func (s *Server) openKeys(ctx context.Context) (*keyring.Keyring, error) {
 const (
 	// keyFileAttempts times keyFilePause is how long another process may
 	// take to write the key file that both want to make.
-	keyFileAttempts = 50
+	keyFileAttempts = 250
 	keyFilePause    = 20 * time.Millisecond
 )
 

@@ -52,6 +52,7 @@ const (
 	EventKeyRemoved       EventKind = "key.removed"
 	EventRestored         EventKind = "backup.restored"
 	EventApplied          EventKind = "tenant.applied"
+	EventTenantChanged    EventKind = "tenant.changed"
 	EventClientChanged    EventKind = "client.changed"
 	EventUserChanged      EventKind = "user.changed"
 	EventResourceChanged  EventKind = "resource.changed"

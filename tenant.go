@@ -1,6 +1,9 @@
 package gatehouse
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"gatehouse/internal/config"
@@ -19,6 +22,71 @@ type Tenant struct {
 	// from configuration, never from a request.
 	Issuer   string
 	Settings Settings
+}
+
+// TenantRecord is how a tenant is reached, and whether it is.
+type TenantRecord struct {
+	ID TenantID
+	// Name is that of its settings, which pages show.
+	Name string
+	// Issuer is the tenant's own issuer identifier, at a host of its own; "" for a tenant that
+	// lives under the public URL.
+	Issuer     string
+	CreatedAt  time.Time
+	DisabledAt time.Time
+}
+
+// Disabled says whether nothing of the tenant is served.
+func (r TenantRecord) Disabled() bool { return !r.DisabledAt.IsZero() }
+
+// Host is where requests for a tenant with its own issuer arrive, in lower case and with the port
+// if the issuer has one; "" for other tenants.
+func (r TenantRecord) Host() string {
+	_, host, _ := strings.Cut(r.Issuer, "://")
+	return strings.ToLower(host)
+}
+
+// TenantPath is the part of the path before the name of a tenant under the public URL.
+const TenantPath = "/t/"
+
+// IssuerUnder returns the tenant's issuer identifier, of which publicURL is that of the default
+// tenant; "" if that is not known and the tenant has none of its own.
+func (r TenantRecord) IssuerUnder(publicURL string) string {
+	switch {
+	case r.Issuer != "":
+		return r.Issuer
+	case r.ID == DefaultTenant || publicURL == "":
+		return publicURL
+	}
+	return publicURL + TenantPath + string(r.ID)
+}
+
+// CreateTenantOutcome is what became of making a tenant.
+type CreateTenantOutcome string
+
+// The outcomes of making a tenant.
+const (
+	TenantCreated   CreateTenantOutcome = "created"
+	TenantExists    CreateTenantOutcome = "exists"
+	TenantHostTaken CreateTenantOutcome = "host taken" // by another tenant's issuer
+)
+
+// maxTenantID bounds a tenant's id, in bytes: it stands in URLs and in the names of cookies.
+const maxTenantID = 40
+
+// CheckTenantID says what is wrong with the id of a tenant: it is made of lower-case letters,
+// digits and hyphens between them.
+func CheckTenantID(id TenantID) error {
+	if len(id) == 0 || len(id) > maxTenantID {
+		return fmt.Errorf("a tenant's name has 1 to %d characters", maxTenantID)
+	}
+	for i, c := range []byte(id) {
+		inner := c == '-' && i > 0 && i < len(id)-1
+		if !inner && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return errors.New("a tenant's name is made of lower-case letters, digits, and hyphens between them")
+		}
+	}
+	return nil
 }
 
 // Settings are a tenant's policies. They are data: `gatehouse apply` writes

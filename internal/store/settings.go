@@ -7,34 +7,44 @@ import (
 	"gatehouse"
 )
 
-type storedSettings struct {
+// storedTenant is the row of a tenant.
+type storedTenant struct {
 	gatehouse.Settings
-	found bool
+	record gatehouse.TenantRecord
+	found  bool
 }
 
 // Tenant returns a tenant's settings as they were put, unset ones unset, and whether any were.
 // They come from the snapshot and are shared: they must not be changed.
 func (s *Store) Tenant(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.Settings, bool, error) {
+	stored, err := s.storedTenant(ctx, tenant)
+	return stored.Settings, stored.found, err
+}
+
+func (s *Store) storedTenant(ctx context.Context, tenant gatehouse.TenantID) (storedTenant, error) {
 	v, err := s.view(ctx)
 	if err != nil {
-		return gatehouse.Settings{}, false, err
+		return storedTenant{}, err
 	}
-	if settings, ok := v.settings.get(tenant); ok {
-		return settings.Settings, settings.found, nil
+	if stored, ok := v.tenants.get(tenant); ok {
+		return stored, nil
 	}
-	settings, err := read(ctx, s, "reading settings", func(c *connection) (storedSettings, error) {
+	stored, err := read(ctx, s, "reading a tenant", func(c *connection) (storedTenant, error) {
 		return c.settings(tenant)
 	})
 	if err != nil {
-		return gatehouse.Settings{}, false, err
+		return storedTenant{}, err
 	}
-	v.settings.put(tenant, settings)
-	return settings.Settings, settings.found, nil
+	if stored.found || tenant == gatehouse.DefaultTenant { // strangers choose the names of others
+		v.tenants.put(tenant, stored)
+	}
+	return stored, nil
 }
 
-func (c *connection) settings(tenant gatehouse.TenantID) (settings storedSettings, err error) {
-	settings.found, err = c.one(sqlSettings, []any{record(&settings.Settings)}, tenant)
-	return settings, err
+func (c *connection) settings(tenant gatehouse.TenantID) (stored storedTenant, err error) {
+	stored.found, err = c.one(sqlTenant, tenantDest(&stored.Settings, &stored.record), tenant)
+	stored.record.ID, stored.record.Name = tenant, stored.Name
+	return stored, err
 }
 
 // PutSettings replaces a tenant's settings.

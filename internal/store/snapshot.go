@@ -14,7 +14,7 @@ const (
 	snapshotLife = 250 * time.Millisecond
 
 	snapshotClients = 10_000
-	snapshotTenants = 1_000
+	snapshotTenants = 2_000
 )
 
 // snapshot holds what nearly every request reads: clients, resources, settings. It follows the
@@ -33,7 +33,8 @@ type view struct {
 	checkedAt atomic.Int64 // since snapshot.started
 	clients   *cache[clientKey, gatehouse.Client]
 	resources *cache[gatehouse.TenantID, []gatehouse.Resource]
-	settings  *cache[gatehouse.TenantID, storedSettings]
+	tenants   *cache[gatehouse.TenantID, storedTenant]
+	hosts     *cache[string, gatehouse.TenantID]
 }
 
 type clientKey struct {
@@ -90,7 +91,8 @@ func (s *snapshot) keep(epoch, counter int64, now time.Duration) *view {
 			counter:   counter,
 			clients:   newCache[clientKey, gatehouse.Client](snapshotClients),
 			resources: newCache[gatehouse.TenantID, []gatehouse.Resource](snapshotTenants),
-			settings:  newCache[gatehouse.TenantID, storedSettings](snapshotTenants),
+			tenants:   newCache[gatehouse.TenantID, storedTenant](snapshotTenants),
+			hosts:     newCache[string, gatehouse.TenantID](snapshotTenants),
 		}
 		v.checkedAt.Store(int64(now))
 		s.current.Store(v)

@@ -3,7 +3,17 @@ package store
 // Statements about what a tenant is made of: settings, resources, clients.
 
 const (
-	sqlSettings    = `SELECT settings FROM tenants WHERE tenant = $1`
+	columnsOfTenant = `settings, issuer, disabled_at, created_at`
+
+	sqlTenant       = `SELECT ` + columnsOfTenant + ` FROM tenants WHERE tenant = $1`
+	sqlTenants      = `SELECT tenant, ` + columnsOfTenant + ` FROM tenants WHERE tenant > $1 ORDER BY tenant LIMIT $2`
+	sqlTenantAt     = `SELECT tenant FROM tenants WHERE host = $1`
+	sqlCreateTenant = `INSERT INTO tenants (tenant, settings, issuer, host, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
+		ON CONFLICT DO NOTHING`
+	sqlDisableTenant = `UPDATE tenants SET disabled_at = CASE WHEN disabled_at = 0 THEN $2 ELSE disabled_at END, updated_at = $2
+		WHERE tenant = $1`
+	sqlEnableTenant = `UPDATE tenants SET disabled_at = 0, updated_at = $2 WHERE tenant = $1`
+
 	sqlPutSettings = `INSERT INTO tenants (tenant, settings, created_at, updated_at) VALUES ($1, $2, $3, $3)
 		ON CONFLICT (tenant) DO UPDATE SET settings = excluded.settings, updated_at = excluded.updated_at`
 

@@ -17,6 +17,7 @@ func Run(t *testing.T, open Open) {
 		"rotations": rotations,
 		"races":     races,
 		"tenants":   tenants,
+		"making":    making,
 		"people":    people,
 		"sessions":  sessions,
 		"clients":   clients,

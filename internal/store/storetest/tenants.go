@@ -14,11 +14,11 @@ import (
 )
 
 // shared are the methods that belong to no tenant.
-var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep"}
+var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantAt", "Tenants"}
 
 // asked are the methods that picture asks.
 var asked = []string{
-	"Client", "Clients", "Consent", "Events", "Grant", "GrantOfHandle", "Keys", "Resources", "Session", "Tenant", "TokenEnded", "User", "UserByLogin", "Users",
+	"Client", "Clients", "Consent", "Events", "Grant", "GrantOfHandle", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
 	"UserSessions", "Allowances", "SecurityEvents",
 }
 
@@ -28,6 +28,7 @@ func tenants(t *testing.T, open Open) {
 	acts := tenantActs()
 	maps.Copy(acts, accountActs())
 	maps.Copy(acts, keyActs())
+	maps.Copy(acts, makingActs())
 	t.Run("every method is here", func(t *testing.T) {
 		known := make(map[string]bool)
 		for _, name := range append(shared, asked...) {
@@ -120,6 +121,9 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 	ctx := s.Context()
 	settings, found, err := s.Tenant(ctx, tenant)
 	look("settings", all(settings, found, err)...)
+	record, found, err := s.TenantRecord(ctx, tenant)
+	record.ID = ""
+	look("record", all(record, found, err)...)
 	client, found, err := s.Client(ctx, tenant, clientID)
 	look("client", all(client, found, err)...)
 	clients, err := s.Clients(ctx, tenant, "", 0)

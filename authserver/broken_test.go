@@ -175,8 +175,9 @@ func (f *failing) EndSession(c ctx, tenant tenantID, id string, reason gatehouse
 // oneIssuer is the tenancy of the stage.
 type oneIssuer string
 
-func (i oneIssuer) Resolve(context.Context, string, string) (gatehouse.Tenant, string, bool, error) {
-	return gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: string(i), Settings: gatehouse.Settings{}.WithDefaults()}, "", true, nil
+func (i oneIssuer) Resolve(_ context.Context, _, path string) (endpoint.Place, bool, error) {
+	tenant := gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: string(i), Settings: gatehouse.Settings{}.WithDefaults()}
+	return endpoint.Place{Tenant: tenant, Path: path}, true, nil
 }
 
 func (oneIssuer) KnownOrigin(context.Context, gatehouse.TenantID, string) (bool, error) {

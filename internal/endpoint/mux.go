@@ -15,11 +15,20 @@ import (
 	"gatehouse/oauth"
 )
 
-// Tenancy finds the tenant of a request by its host and path; prefix is the
-// part of the path that belongs to the tenant. With an error it may return the
-// tenant as it was known last, found, for the rows that outlast an outage.
+// Place is where a request arrives.
+type Place struct {
+	Tenant gatehouse.Tenant
+	// Prefix begins the paths of the tenant's endpoints.
+	Prefix string
+	// Path is that of the endpoint, as its row has it.
+	Path string
+}
+
+// Tenancy finds the tenant of a request by its host and path. With an error
+// it may return the place as it was known last, found, for the rows that
+// outlast an outage.
 type Tenancy interface {
-	Resolve(ctx context.Context, host, path string) (tenant gatehouse.Tenant, prefix string, found bool, err error)
+	Resolve(ctx context.Context, host, path string) (place Place, found bool, err error)
 }
 
 // Origins tells whether a page of that origin belongs to a registered client.
@@ -108,8 +117,8 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		m.dispatch(w, r, rows)
 		return
 	}
-	tenant, prefix, found, err := m.config.Tenancy.Resolve(hr.Context(), hr.Host, hr.URL.Path)
-	rows := m.rowsAt(strings.TrimPrefix(hr.URL.Path, prefix))
+	place, found, err := m.config.Tenancy.Resolve(hr.Context(), hr.Host, hr.URL.Path)
+	rows := m.rowsAt(place.Path)
 	if err != nil && !(found && len(rows) > 0 && rows[0].Outage) {
 		m.refuse(w, r, &Row{Name: "tenant", Errors: JSONErrors}, err)
 		return
@@ -118,7 +127,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		notFound(w)
 		return
 	}
-	r.Tenant, r.Prefix = tenant, prefix
+	r.Tenant, r.Prefix = place.Tenant, place.Prefix
 	if len(rows) == 0 || rows[0].Process {
 		notFound(w)
 		return

@@ -23,14 +23,14 @@ type oneTenant struct {
 	forgotten bool
 }
 
-func (o *oneTenant) Resolve(_ context.Context, _, path string) (gatehouse.Tenant, string, bool, error) {
+func (o *oneTenant) Resolve(_ context.Context, _, path string) (Place, bool, error) {
 	if o.forgotten {
-		return gatehouse.Tenant{}, "", false, o.err
+		return Place{}, false, o.err
 	}
-	if strings.HasPrefix(path, "/t/blue/") {
-		return gatehouse.Tenant{ID: "blue"}, "/t/blue", true, o.err
+	if rest, blue := strings.CutPrefix(path, "/t/blue"); blue {
+		return Place{gatehouse.Tenant{ID: "blue"}, "/t/blue", rest}, true, o.err
 	}
-	return gatehouse.Tenant{ID: gatehouse.DefaultTenant}, "", !strings.HasPrefix(path, "/t/"), o.err
+	return Place{gatehouse.Tenant{ID: gatehouse.DefaultTenant}, "", path}, !strings.HasPrefix(path, "/t/"), o.err
 }
 
 type knownOrigins struct {

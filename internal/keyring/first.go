@@ -20,7 +20,8 @@ var algorithms = []jose.Algorithm{jose.RS256, jose.ES256, jose.PS256, jose.EdDSA
 // Algorithms returns the signing algorithms that every tenant has keys for.
 func Algorithms() []jose.Algorithm { return append([]jose.Algorithm(nil), algorithms...) }
 
-func (k *Keyring) firstKeys(tenant gatehouse.TenantID) ([]gatehouse.StoredKey, error) {
+// FirstKeys makes the keys with which a tenant begins, for the store to keep.
+func (k *Keyring) FirstKeys(tenant gatehouse.TenantID) ([]gatehouse.StoredKey, error) {
 	now := k.store.Now()
 	steps := Plan(nil, now, Policy{Algorithms: algorithms})
 	keys := make([]gatehouse.StoredKey, len(steps))

@@ -70,7 +70,7 @@ func (k *Keyring) Load(ctx context.Context, tenant gatehouse.TenantID) error {
 		return fmt.Errorf("read the keys of tenant %s: %w", tenant, err)
 	}
 	if len(stored) == 0 {
-		first, err := k.firstKeys(tenant)
+		first, err := k.FirstKeys(tenant)
 		if err != nil {
 			return err
 		}
@@ -79,6 +79,22 @@ func (k *Keyring) Load(ctx context.Context, tenant gatehouse.TenantID) error {
 		}
 	}
 	return k.reload(ctx, tenant)
+}
+
+// Has opens the tenant's keys unless they are open, and says whether it has
+// any. It makes none: a tenant is made with its first keys.
+func (k *Keyring) Has(ctx context.Context, tenant gatehouse.TenantID) (bool, error) {
+	if k.loaded(tenant) != nil {
+		return true, nil
+	}
+	stored, err := k.store.Keys(ctx, tenant)
+	if err != nil {
+		return false, fmt.Errorf("read the keys of tenant %s: %w", tenant, err)
+	}
+	if len(stored) == 0 {
+		return false, nil
+	}
+	return true, k.reload(ctx, tenant)
 }
 
 // reload reads the tenant's keys anew. Of several callers the last one reads

@@ -64,8 +64,8 @@ func newHouse(t testing.TB) *house {
 }
 
 // Resolve serves the one tenant at the root.
-func (h *house) Resolve(context.Context, string, string) (gatehouse.Tenant, string, bool, error) {
-	return h.tenant, "", true, nil
+func (h *house) Resolve(_ context.Context, _, path string) (endpoint.Place, bool, error) {
+	return endpoint.Place{Tenant: h.tenant, Path: path}, true, nil
 }
 
 func (h *house) request(r *http.Request) *endpoint.Request {

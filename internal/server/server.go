@@ -201,7 +201,7 @@ func (s *Server) assemble() error {
 	rows := slices.Concat(protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
 		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.answered(rows),
-		Tenancy: &tenancy{store: s.store, issuer: s.config.PublicURL},
+		Tenancy: newTenancy(s.store, s.keys, public),
 		Origins: &origins{store: s.store},
 	})
 	return err

@@ -5,37 +5,164 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/endpoint"
+	"gatehouse/internal/keyring"
 	"gatehouse/internal/store"
 	"gatehouse/oauth"
 )
 
-// tenancy knows the default tenant, which lives at the root of the public
-// URL. Whatever Host a request names, the tenant's URLs come from
-// configuration.
+// tenancy finds tenants: the default one lives at the root of the public URL,
+// others below /t/, or at a host of their own. Their URLs come from
+// configuration and from what operators wrote, whatever Host a request names: a
+// host that no tenant has to itself is taken for that of the public URL.
 type tenancy struct {
-	store  *store.Store
-	issuer string
-	// last is the tenant as it was read last, for the documents that are
-	// served while the database is away.
-	last atomic.Pointer[gatehouse.Tenant]
+	store interface {
+		Now() time.Time
+		Tenant(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.Settings, bool, error)
+		TenantRecord(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.TenantRecord, bool, error)
+		TenantAt(ctx context.Context, host string) (gatehouse.TenantID, bool, error)
+	}
+	keys interface {
+		Has(ctx context.Context, tenant gatehouse.TenantID) (bool, error)
+	}
+	// publicURL is the default tenant's issuer, publicHost its host.
+	publicURL, publicHost string
+	// last holds each tenant as it was read last, for the documents that are
+	// served while the database is away: gatehouse.TenantID → seen. hosts is
+	// for the same: host → gatehouse.TenantID.
+	last, hosts sync.Map
 }
 
-func (t *tenancy) Resolve(ctx context.Context, _, _ string) (gatehouse.Tenant, string, bool, error) {
-	settings, _, err := t.store.Tenant(ctx, gatehouse.DefaultTenant)
+// seen is a tenant at the time at which it was read.
+type seen struct {
+	gatehouse.Tenant
+	at time.Time
+}
+
+// seenAge is how old a remembered tenant may become before it is replaced by a
+// newer reading.
+const seenAge = time.Second
+
+func newTenancy(db *store.Store, keys *keyring.Keyring, public *url.URL) *tenancy {
+	return &tenancy{store: db, keys: keys, publicURL: public.Scheme + "://" + public.Host, publicHost: public.Host}
+}
+
+func (t *tenancy) Resolve(ctx context.Context, host, path string) (endpoint.Place, bool, error) {
+	place := endpoint.Place{Tenant: gatehouse.Tenant{ID: gatehouse.DefaultTenant}, Path: path}
+	issuer := t.publicURL
+	host = strings.ToLower(host)
+	owner, owned, err := t.ownerOf(ctx, host)
+	if err != nil {
+		return endpoint.Place{}, false, notReady("The database does not answer.", err)
+	}
+	if owned {
+		place.Tenant.ID = owner
+		scheme, _, _ := strings.Cut(t.publicURL, "://") // one server speaks either http or https
+		issuer = scheme + "://" + host
+	} else if named, prefix, rest, below := belowTenantPath(path); below {
+		place = endpoint.Place{Tenant: gatehouse.Tenant{ID: named}, Prefix: prefix, Path: rest}
+		issuer += prefix
+	}
+	tenant, found, err := t.tenant(ctx, place.Tenant.ID)
 	if err != nil {
 		err = notReady("The database does not answer.", err)
-		if last := t.last.Load(); last != nil {
-			return *last, "", true, err
-		}
-		return gatehouse.Tenant{}, "", false, err
 	}
-	tenant := gatehouse.Tenant{ID: gatehouse.DefaultTenant, Issuer: t.issuer, Settings: settings.WithDefaults()}
-	t.last.Store(&tenant)
-	return tenant, "", true, nil
+	if !found || tenant.Issuer != issuer { // a tenant has one address
+		return endpoint.Place{}, false, err
+	}
+	place.Tenant = tenant
+	return place, true, err
+}
+
+// ownerOf returns the tenant that has the host to itself.
+func (t *tenancy) ownerOf(ctx context.Context, host string) (tenant gatehouse.TenantID, owned bool, err error) {
+	if host == t.publicHost {
+		return "", false, nil
+	}
+	tenant, owned, err = t.store.TenantAt(ctx, host)
+	known, remembered := t.hosts.Load(host)
+	switch {
+	case err != nil && remembered:
+		return known.(gatehouse.TenantID), true, nil
+	case err == nil && owned && known != tenant:
+		t.hosts.Store(host, tenant)
+	}
+	return tenant, owned, err
+}
+
+// belowTenantPath takes the name of a tenant out of a path: /t/NAME/token, and
+// /.well-known/DOCUMENT/t/NAME, as RFC 8414 §3.1 writes the address of an
+// issuer's metadata.
+func belowTenantPath(path string) (tenant gatehouse.TenantID, prefix, rest string, below bool) {
+	if after, found := strings.CutPrefix(path, gatehouse.TenantPath); found {
+		name, _, _ := strings.Cut(after, "/")
+		prefix = gatehouse.TenantPath + name
+		return gatehouse.TenantID(name), prefix, strings.TrimPrefix(path, prefix), true
+	}
+	if strings.HasPrefix(path, wellKnown) {
+		document, name, found := strings.Cut(path, gatehouse.TenantPath)
+		if found && !strings.Contains(name, "/") {
+			return gatehouse.TenantID(name), gatehouse.TenantPath + name, document, true
+		}
+	}
+	return "", "", "", false
+}
+
+const wellKnown = "/.well-known/"
+
+// tenant reads a tenant that is served. With an error it may return the tenant
+// as it was last.
+func (t *tenancy) tenant(ctx context.Context, id gatehouse.TenantID) (gatehouse.Tenant, bool, error) {
+	tenant, found, err := t.read(ctx, id)
+	if err != nil {
+		last, known := t.last.Load(id)
+		if !known {
+			return gatehouse.Tenant{}, false, err
+		}
+		return last.(*seen).Tenant, true, err
+	}
+	if !found {
+		return gatehouse.Tenant{}, false, nil
+	}
+	now := t.store.Now()
+	if last, known := t.last.Load(id); !known || now.Sub(last.(*seen).at) >= seenAge {
+		t.last.Store(id, &seen{tenant, now})
+	}
+	return tenant, true, nil
+}
+
+func (t *tenancy) read(ctx context.Context, id gatehouse.TenantID) (gatehouse.Tenant, bool, error) {
+	record := gatehouse.TenantRecord{ID: id}
+	if id != gatehouse.DefaultTenant {
+		if gatehouse.CheckTenantID(id) != nil {
+			return gatehouse.Tenant{}, false, nil
+		}
+		var found bool
+		var err error
+		if record, found, err = t.store.TenantRecord(ctx, id); err != nil || !found || record.Disabled() {
+			t.forget(id, err)
+			return gatehouse.Tenant{}, false, err
+		}
+		if found, err = t.keys.Has(ctx, id); err != nil || !found {
+			return gatehouse.Tenant{}, false, err
+		}
+	}
+	settings, _, err := t.store.Tenant(ctx, id)
+	if err != nil {
+		return gatehouse.Tenant{}, false, err
+	}
+	return gatehouse.Tenant{ID: id, Issuer: record.IssuerUnder(t.publicURL), Settings: settings.WithDefaults()}, true, nil
+}
+
+// forget keeps a tenant that is not served any more from being served while
+// the database is away.
+func (t *tenancy) forget(id gatehouse.TenantID, err error) {
+	if err == nil {
+		t.last.Delete(id)
+	}
 }
 
 const (

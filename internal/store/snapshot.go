@@ -34,7 +34,7 @@ type view struct {
 	clients   *cache[clientKey, gatehouse.Client]
 	resources *cache[gatehouse.TenantID, []gatehouse.Resource]
 	tenants   *cache[gatehouse.TenantID, storedTenant]
-	hosts     *cache[string, gatehouse.TenantID]
+	hosts     atomic.Pointer[map[string]gatehouse.TenantID] // all there are; nil before they were read
 }
 
 type clientKey struct {
@@ -92,7 +92,6 @@ func (s *snapshot) keep(epoch, counter int64, now time.Duration) *view {
 			clients:   newCache[clientKey, gatehouse.Client](snapshotClients),
 			resources: newCache[gatehouse.TenantID, []gatehouse.Resource](snapshotTenants),
 			tenants:   newCache[gatehouse.TenantID, storedTenant](snapshotTenants),
-			hosts:     newCache[string, gatehouse.TenantID](snapshotTenants),
 		}
 		v.checkedAt.Store(int64(now))
 		s.current.Store(v)

@@ -7,7 +7,7 @@ const (
 
 	sqlTenant       = `SELECT ` + columnsOfTenant + ` FROM tenants WHERE tenant = $1`
 	sqlTenants      = `SELECT tenant, ` + columnsOfTenant + ` FROM tenants WHERE tenant > $1 ORDER BY tenant LIMIT $2`
-	sqlTenantAt     = `SELECT tenant FROM tenants WHERE host = $1`
+	sqlTenantHosts  = `SELECT host, tenant FROM tenants WHERE host <> ''`
 	sqlCreateTenant = `INSERT INTO tenants (tenant, settings, issuer, host, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
 		ON CONFLICT DO NOTHING`
 	sqlDisableTenant = `UPDATE tenants SET disabled_at = CASE WHEN disabled_at = 0 THEN $2 ELSE disabled_at END, updated_at = $2

@@ -17,7 +17,7 @@ import (
 var untenanted = []string{
 	"sqlCreateMigrations", "sqlMigrationVersion", "sqlRecordMigration",
 	"sqlCountChange", "sqlChangeCount", "sqlTakeSeqs", "sqlStoreSeq", "sqlClock", "sqlStoreClock",
-	"sqlCountKeyChange", "sqlKeyChangeCount", "sqlNextTenant", "sqlTenants", "sqlTenantAt",
+	"sqlCountKeyChange", "sqlKeyChangeCount", "sqlNextTenant", "sqlTenants", "sqlTenantHosts",
 	"sqlKeyEncryptionKey", "sqlSetKeyEncryptionKey",
 	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents",
 	"sqlKVAdd", "sqlKVSet", "sqlKVSwap", "sqlKVPut", "sqlKVGet", "sqlKVTake", "sqlKVDelete", "sqlKVCount", "sqlKVSweep",

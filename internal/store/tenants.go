@@ -22,21 +22,34 @@ func (s *Store) TenantRecord(ctx context.Context, tenant gatehouse.TenantID) (re
 // has one).
 func (s *Store) TenantAt(ctx context.Context, host string) (tenant gatehouse.TenantID, found bool, err error) {
 	v, err := s.view(ctx)
-	if err != nil || host == "" || !isStorable(host) {
+	if err != nil {
 		return "", false, err
 	}
-	if tenant, ok := v.hosts.get(host); ok {
-		return tenant, true, nil
+	hosts := v.hosts.Load()
+	if hosts == nil { // strangers choose the hosts that they ask for, so all are read at once
+		read, err := s.tenantHosts(ctx)
+		if err != nil {
+			return "", false, err
+		}
+		hosts = &read
+		v.hosts.Store(hosts)
 	}
-	tenant, err = read(ctx, s, "reading the tenant of a host", func(c *connection) (tenant gatehouse.TenantID, err error) {
-		found, err = c.one(sqlTenantAt, []any{&tenant}, host)
-		return tenant, err
+	tenant, found = (*hosts)[host]
+	return tenant, found, nil
+}
+
+func (s *Store) tenantHosts(ctx context.Context) (map[string]gatehouse.TenantID, error) {
+	return read(ctx, s, "reading the hosts of tenants", func(c *connection) (map[string]gatehouse.TenantID, error) {
+		hosts := map[string]gatehouse.TenantID{}
+		err := c.each(sqlTenantHosts, func(scan func(...any) error) error {
+			var host string
+			var tenant gatehouse.TenantID
+			err := scan(&host, &tenant)
+			hosts[host] = tenant
+			return err
+		})
+		return hosts, err
 	})
-	if err != nil || !found { // what does not exist is not kept: strangers choose the hosts they ask for
-		return "", false, err
-	}
-	v.hosts.put(host, tenant)
-	return tenant, true, nil
 }
 
 // Tenants returns the tenants whose ids follow after, in their order: 100 if limit is 0, never

@@ -1,0 +1,224 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// makeTenant makes a tenant as the command does.
+func makeTenant(t *testing.T, s *Server, id gatehouse.TenantID, issuer string) {
+	t.Helper()
+	keys, err := s.keys.FirstKeys(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := gatehouse.Settings{Name: "Tenant " + string(id)}
+	outcome, err := s.store.CreateTenant(t.Context(), gatehouse.TenantRecord{ID: id, Issuer: issuer}, settings, keys, gatehouse.Event{})
+	if err != nil || outcome != gatehouse.TenantCreated {
+		t.Fatalf("%s: %q %v", id, outcome, err)
+	}
+}
+
+// get asks the server for a path at a host and returns the status and the issuer of a metadata document.
+func get(s *Server, host, path string) (status int, issuer, text string) {
+	r := httptest.NewRequest(http.MethodGet, "http://"+host+path, nil)
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	var document struct {
+		Issuer string `json:"issuer"`
+	}
+	_ = json.Unmarshal(w.Body.Bytes(), &document)
+	return w.Code, document.Issuer, w.Body.String()
+}
+
+func TestTenantsHaveOneAddressEach(t *testing.T) {
+	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
+	defer s.Close()
+	makeTenant(t, s, "blue", "")
+	makeTenant(t, s, "red", "https://id.red.example:8443")
+	makeTenant(t, s, "wrong-scheme", "http://plain.example")
+	const openid, rfc8414 = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
+	for _, c := range []struct{ host, path, issuer string }{
+		{"id.example", openid, "https://id.example"},
+		{"ID.Example", rfc8414, "https://id.example"},
+		{"10.0.0.7:8080", openid, "https://id.example"}, // a proxy's name for us
+		{"id.example", "/t/blue" + openid, "https://id.example/t/blue"},
+		{"id.example", "/t/blue" + rfc8414, "https://id.example/t/blue"},
+		{"id.example", openid + "/t/blue", "https://id.example/t/blue"},
+		{"id.example", rfc8414 + "/t/blue", "https://id.example/t/blue"}, // RFC 8414 §3.1
+		{"id.red.example:8443", openid, "https://id.red.example:8443"},
+		{"ID.RED.example:8443", rfc8414, "https://id.red.example:8443"},
+		{"id.red.example", openid, "https://id.example"}, // another port is nobody's
+
+		{"id.example", "/t/red" + openid, ""}, // it has an address of its own
+		{"id.example", openid + "/t/red", ""},
+		{"id.red.example:8443", "/t/red" + openid, ""},
+		{"id.red.example:8443", "/t/blue" + openid, ""},
+		{"id.red.example:8443", openid + "/t/blue", ""},
+		{"id.example", "/t/default" + openid, ""},
+		{"id.example", "/t/nobody" + openid, ""},
+		{"id.example", "/t/Blue" + openid, ""},
+		{"id.example", "/t/" + openid, ""},
+		{"id.example", "/t/blue/t/blue" + openid, ""},
+		{"id.example", openid + "/t/blue/", ""},
+		{"id.example", openid + "/t/blue/t/blue", ""},
+		{"id.example", "/t/wrong-scheme" + openid, ""},
+		{"plain.example", openid, ""},
+		{"id.example", "/t/blue", ""},
+		{"id.example", "/t/blue/readyz", ""}, // the process' own
+	} {
+		want := http.StatusOK
+		if c.issuer == "" {
+			want = http.StatusNotFound
+		}
+		if status, issuer, text := get(s, c.host, c.path); status != want || issuer != c.issuer {
+			t.Errorf("%s%s: %d, issuer %q, want %d %q: %s", c.host, c.path, status, issuer, want, c.issuer, text)
+		}
+	}
+	sets := map[string]bool{}
+	for _, at := range [][2]string{{"id.example", "/jwks"}, {"id.example", "/t/blue/jwks"}, {"id.red.example:8443", "/jwks"}} {
+		_, _, text := get(s, at[0], at[1])
+		sets[text] = true
+	}
+	if len(sets) != 3 {
+		t.Errorf("%d key sets for three tenants", len(sets))
+	}
+}
+
+func TestEveryURLOfATenantsMetadataIsServed(t *testing.T) {
+	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
+	defer s.Close()
+	makeTenant(t, s, "blue", "")
+	_, _, text := get(s, "id.example", "/t/blue/.well-known/openid-configuration")
+	var document map[string]any
+	if err := json.Unmarshal([]byte(text), &document); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for member, value := range document {
+		address, isText := value.(string)
+		if !isText || member == "issuer" || !strings.HasPrefix(address, "https://") {
+			continue
+		}
+		seen++
+		path, below := strings.CutPrefix(address, "https://id.example")
+		if !below || !strings.HasPrefix(path, "/t/blue/") {
+			t.Errorf("%s is %s", member, address)
+		}
+		if status, _, _ := get(s, "id.example", path); status == http.StatusNotFound {
+			t.Errorf("%s: nothing is at %s", member, address)
+		}
+	}
+	if seen < 6 {
+		t.Errorf("only %d addresses in %s", seen, text)
+	}
+}
+
+func TestADisabledTenantIsNotServed(t *testing.T) {
+	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
+	defer s.Close()
+	makeTenant(t, s, "blue", "")
+	wants := func(want int) {
+		t.Helper()
+		for _, path := range []string{"/t/blue/jwks", "/t/blue/authorize", "/t/blue/login", "/t/blue/.well-known/openid-configuration"} {
+			status, _, _ := get(s, "id.example", path)
+			if (status == http.StatusNotFound) != (want == http.StatusNotFound) {
+				t.Errorf("%s: %d", path, status)
+			}
+		}
+	}
+	wants(http.StatusOK)
+	for _, disabled := range []bool{true, false} {
+		if _, err := s.store.DisableTenant(t.Context(), "blue", disabled, gatehouse.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		if disabled {
+			wants(http.StatusNotFound)
+		} else {
+			wants(http.StatusOK)
+		}
+	}
+}
+
+func TestATenantWithoutKeysIsNotServed(t *testing.T) {
+	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
+	defer s.Close()
+	if err := s.store.PutSettings(t.Context(), "half", gatehouse.Settings{Name: "Half"}, gatehouse.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, _ := get(s, "id.example", "/t/half/jwks"); status != http.StatusNotFound {
+		t.Errorf("%d", status)
+	}
+	if keys, err := s.store.Keys(t.Context(), "half"); err != nil || len(keys) != 0 {
+		t.Errorf("a request has made keys: %v %v", keys, err)
+	}
+}
+
+func TestTenantsWhileTheDatabaseIsAway(t *testing.T) {
+	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
+	makeTenant(t, s, "blue", "")
+	makeTenant(t, s, "red", "https://id.red.example")
+	makeTenant(t, s, "asleep", "")
+	known := [][2]string{{"id.example", "/jwks"}, {"id.example", "/t/blue/jwks"}, {"id.red.example", "/jwks"}}
+	before := map[[2]string]string{}
+	for _, at := range known {
+		_, _, before[at] = get(s, at[0], at[1])
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the snapshot is too old to serve", func() bool {
+		_, err := s.store.Clients(t.Context(), "blue", "", 1)
+		status, _, _ := get(s, "id.example", "/authorize")
+		return errors.Is(err, store.ErrUnavailable) && status == http.StatusServiceUnavailable
+	})
+	for _, at := range known {
+		if status, _, text := get(s, at[0], at[1]); status != http.StatusOK || text != before[at] {
+			t.Errorf("%s: %d %s", at, status, text)
+		}
+	}
+	for _, at := range [][2]string{{"id.example", "/t/blue/authorize"}, {"id.red.example", "/authorize"}, {"id.example", "/t/asleep/jwks"}, {"id.other.example", "/jwks"}} {
+		if status, _, text := get(s, at[0], at[1]); status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s", at, status, text)
+		}
+	}
+}
+
+// TestAThousandTenants makes as many and looks whether a server that starts on them reads more than
+// the one that is asked for.
+func TestAThousandTenants(t *testing.T) {
+	config := Config{PublicURL: "https://id.example", Data: t.TempDir()}
+	s := open(t, config, quiet())
+	keys, err := s.keys.FirstKeys("template")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const tenants = 1000
+	for i := range tenants {
+		id := gatehouse.TenantID("tenant-" + strconv.Itoa(i))
+		if _, err := s.store.CreateTenant(t.Context(), gatehouse.TenantRecord{ID: id}, gatehouse.Settings{}, keys, gatehouse.Event{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	makeTenant(t, s, "blue", "")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The keys of the others were sealed for another tenant: opening any of them would fail.
+	again := open(t, config, quiet())
+	defer again.Close()
+	if status, issuer, text := get(again, "id.example", "/t/blue/.well-known/openid-configuration"); status != http.StatusOK || issuer != "https://id.example/t/blue" {
+		t.Errorf("%d %s", status, text)
+	}
+	if records, err := again.store.Tenants(t.Context(), "", 1000); err != nil || len(records) != 1000 {
+		t.Errorf("%d tenants, %v", len(records), err)
+	}
+}

@@ -14,7 +14,6 @@ import (
 	"gatehouse/internal/admin"
 	"gatehouse/internal/config"
 	"gatehouse/internal/secret"
-	"gatehouse/internal/store"
 )
 
 func applyCommand(term terminal) *cobra.Command {
@@ -52,12 +51,12 @@ right. Applying it again changes nothing. Every change is an event
 			if dryRun {
 				absent = rehearses
 			}
-			return where.within(command, absent, func(ctx context.Context, db *store.Store, at located) error {
+			return where.within(command, absent, func(ctx context.Context, db database, at located) error {
 				fetch, err := at.process.Outbound()
 				if err != nil {
 					return err
 				}
-				report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), tenant, at.issuer, file, admin.Options{DryRun: dryRun, Fetch: fetch})
+				report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.issuer, file, admin.Options{DryRun: dryRun, Fetch: fetch})
 				if err != nil {
 					return refusedList(args[0]+" cannot be applied", "mend the file, then the same command again", err)
 				}
@@ -66,7 +65,7 @@ right. Applying it again changes nothing. Every change is an event
 			})
 		},
 	}
-	where.addFlags(command)
+	where.addTenantFlags(command)
 	command.Flags().BoolVar(&dryRun, "dry-run", false, "print what would change and change nothing")
 	return command
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse"
 	"gatehouse/internal/server"
 	"gatehouse/internal/store"
 )
@@ -156,17 +157,18 @@ func (e *examination) examine(ctx context.Context, file string) {
 	e.checkCertificate()
 	outbound := e.checkEgress(roots)
 	kek, readable := e.checkKeyFile()
-	e.withDatabase(ctx, func(db *store.Store) {
+	e.withDatabase(ctx, func(db database) {
 		e.checkClock(db)
 		e.checkKeys(ctx, db, kek, readable)
 		e.checkClients(ctx, db)
 		e.checkTenantFile(ctx, db, outbound)
+		e.checkOtherTenants(ctx, db)
 	})
 	e.checkRunning(ctx, roots)
 }
 
 // withDatabase opens the database if there is one.
-func (e *examination) withDatabase(ctx context.Context, look func(*store.Store)) {
+func (e *examination) withDatabase(ctx context.Context, look func(database)) {
 	if !e.process.OnPostgres() {
 		path := e.process.DatabasePath()
 		if _, err := os.Stat(path); os.IsNotExist(err) {
@@ -193,5 +195,5 @@ func (e *examination) withDatabase(ctx context.Context, look func(*store.Store))
 		return
 	}
 	e.ok("database", "it answers")
-	look(db)
+	look(database{db, gatehouse.DefaultTenant})
 }

@@ -12,7 +12,6 @@ import (
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/seal"
 	"gatehouse/internal/secret"
-	"gatehouse/internal/store"
 )
 
 const (
@@ -22,7 +21,7 @@ const (
 	clientsAtOnce = 500
 )
 
-func (e *examination) checkClock(db *store.Store) {
+func (e *examination) checkClock(db database) {
 	lead := db.ClockOffset()
 	if lead == 0 {
 		lead = time.Until(db.Now())
@@ -34,7 +33,7 @@ func (e *examination) checkClock(db *store.Store) {
 	e.ok("clock", "the database and this machine agree")
 }
 
-func (e *examination) checkKeys(ctx context.Context, db *store.Store, kek seal.Key, readable bool) {
+func (e *examination) checkKeys(ctx context.Context, db database, kek seal.Key, readable bool) {
 	recorded, found, err := db.KeyEncryptionKey(ctx)
 	switch {
 	case err != nil:
@@ -52,6 +51,11 @@ func (e *examination) checkKeys(ctx context.Context, db *store.Store, kek seal.K
 		return
 	}
 	e.ok("keys", "the key file belongs to the database")
+	e.checkAges(ctx, db)
+}
+
+// checkAges looks how long the tenant's keys have been in use.
+func (e *examination) checkAges(ctx context.Context, db database) {
 	keys, err := shownKeys(ctx, db)
 	if err != nil {
 		e.fail("keys", "the database", "%s", err)
@@ -99,10 +103,10 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func (e *examination) checkClients(ctx context.Context, db *store.Store) {
+func (e *examination) checkClients(ctx context.Context, db database) {
 	count, weak := 0, 0
 	for after := ""; ; {
-		clients, err := db.Clients(ctx, tenant, after, clientsAtOnce)
+		clients, err := db.Clients(ctx, db.tenant, after, clientsAtOnce)
 		if err != nil {
 			e.fail("clients", "the database", "%s", err)
 			return
@@ -158,7 +162,7 @@ func (e *examination) checkTenantText() {
 }
 
 // checkTenantFile applies the tenant file without writing anything.
-func (e *examination) checkTenantFile(ctx context.Context, db *store.Store, outbound *egress.Client) {
+func (e *examination) checkTenantFile(ctx context.Context, db database, outbound *egress.Client) {
 	if e.process.Apply == "" {
 		return
 	}
@@ -170,7 +174,7 @@ func (e *examination) checkTenantFile(ctx context.Context, db *store.Store, outb
 	if outbound != nil {
 		options.Fetch = outbound
 	}
-	report, err := admin.Apply(ctx, db, secret.NewHasher(hashingOf(e.process)), tenant, e.process.PublicURL, file, options)
+	report, err := admin.Apply(ctx, db, secret.NewHasher(hashingOf(e.process)), db.tenant, e.process.PublicURL, file, options)
 	if err != nil {
 		e.failAll("apply", mendTenant, err)
 		return

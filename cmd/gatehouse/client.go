@@ -12,7 +12,6 @@ import (
 	"gatehouse/internal/admin"
 	"gatehouse/internal/config"
 	"gatehouse/internal/secret"
-	"gatehouse/internal/store"
 )
 
 func clientCommand(term terminal) *cobra.Command {
@@ -37,7 +36,7 @@ changed with "gatehouse apply".`,
 		all.removeCommand(term, where, "Remove a client, its grants and what people allowed it",
 			"Remove a client for good: its registration, its grants and the consents that\npeople gave it. To stop it for a while, use \"gatehouse client disable\".",
 			"Remove client %s and end its grants?", "web"))
-	where.addFlags(command)
+	where.addTenantFlags(command)
 	return command
 }
 
@@ -78,7 +77,7 @@ printed once and stored as a hash.`,
 					return misused("a secret on standard input, in one line", "%s", err)
 				}
 			}
-			return where.within(command, furnishes, func(ctx context.Context, db *store.Store, at located) error {
+			return where.within(command, furnishes, func(ctx context.Context, db database, at located) error {
 				return addClient(ctx, term, db, at, entry, asJSON)
 			})
 		},
@@ -102,14 +101,14 @@ printed once and stored as a hash.`,
 	return command
 }
 
-func addClient(ctx context.Context, term terminal, db *store.Store, at located, entry admin.ClientEntry, asJSON bool) error {
+func addClient(ctx context.Context, term terminal, db database, at located, entry admin.ClientEntry, asJSON bool) error {
 	file := admin.File{Clients: []admin.ClientEntry{entry}}
-	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), tenant, at.issuer, file, admin.Options{Actor: "cli", MustBeNew: true})
+	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.issuer, file, admin.Options{Actor: "cli", MustBeNew: true})
 	if err != nil {
 		text := strings.ReplaceAll(err.Error(), admin.EntryPath("clients", 0, entry.Label())+".", "")
 		return failed("gatehouse client add --help", "the client cannot be registered:\n  %s", strings.ReplaceAll(text, "\n", "\n  "))
 	}
-	client, _, err := db.Client(ctx, tenant, report.Clients[0])
+	client, _, err := db.Client(ctx, db.tenant, report.Clients[0])
 	if err != nil {
 		return err
 	}
@@ -159,12 +158,12 @@ applied: there, rotate in the file (client_secrets holds several).`,
 					return misused("a secret on standard input, in one line", "%s", err)
 				}
 			}
-			return where.with(command, func(ctx context.Context, db *store.Store, at located) error {
+			return where.with(command, func(ctx context.Context, db database, at located) error {
 				client, err := clients().known(ctx, db, args[0])
 				if err != nil {
 					return err
 				}
-				retire, err := admin.RotateSecret(ctx, db, secret.NewHasher(at.hashing), tenant, client, given, overlap.Std())
+				retire, err := admin.RotateSecret(ctx, db, secret.NewHasher(at.hashing), db.tenant, client, given, overlap.Std())
 				if err != nil {
 					return failed("gatehouse client rotate-secret --help", "%s", err)
 				}

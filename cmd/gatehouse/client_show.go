@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"gatehouse"
-	"gatehouse/internal/store"
 )
 
 // clientDocument is a client as --json prints it.
@@ -43,11 +42,11 @@ func describeClient(client gatehouse.Client) clientDocument {
 func clients() collection[gatehouse.Client] {
 	return collection[gatehouse.Client]{
 		noun: "client", argument: "ID",
-		find: func(ctx context.Context, db *store.Store, id string) (gatehouse.Client, bool, error) {
-			return db.Client(ctx, tenant, id)
+		find: func(ctx context.Context, db database, id string) (gatehouse.Client, bool, error) {
+			return db.Client(ctx, db.tenant, id)
 		},
-		page: func(ctx context.Context, db *store.Store, after string) ([]gatehouse.Client, error) {
-			return db.Clients(ctx, tenant, after, listPage)
+		page: func(ctx context.Context, db database, after string) ([]gatehouse.Client, error) {
+			return db.Clients(ctx, db.tenant, after, listPage)
 		},
 		key:      func(client gatehouse.Client) string { return client.ID },
 		id:       func(client gatehouse.Client) string { return client.ID },
@@ -61,11 +60,11 @@ func clients() collection[gatehouse.Client] {
 		disabledAt: func(client gatehouse.Client) time.Time { return client.DisabledAt },
 		changed:    gatehouse.EventClientChanged,
 		about:      func(client gatehouse.Client, event *gatehouse.Event) { event.ClientID = client.ID },
-		disable: func(ctx context.Context, db *store.Store, client gatehouse.Client, disabled bool, event gatehouse.Event) (bool, error) {
-			return db.DisableClient(ctx, tenant, client.ID, disabled, event)
+		disable: func(ctx context.Context, db database, client gatehouse.Client, disabled bool, event gatehouse.Event) (bool, error) {
+			return db.DisableClient(ctx, db.tenant, client.ID, disabled, event)
 		},
-		remove: func(ctx context.Context, db *store.Store, client gatehouse.Client, event gatehouse.Event) (bool, error) {
-			return db.DeleteClient(ctx, tenant, client.ID, event)
+		remove: func(ctx context.Context, db database, client gatehouse.Client, event gatehouse.Event) (bool, error) {
+			return db.DeleteClient(ctx, db.tenant, client.ID, event)
 		},
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/config"
-	"gatehouse/internal/store"
 )
 
 // listPage is how many rows are read at once.
@@ -22,9 +21,9 @@ type collection[T any] struct {
 	// noun names the kind, and argument one of them in a usage line.
 	noun, argument string
 	// find reads one by any of its names.
-	find func(ctx context.Context, db *store.Store, name string) (T, bool, error)
+	find func(ctx context.Context, db database, name string) (T, bool, error)
 	// page reads some that come after a key, "" being before the first.
-	page func(ctx context.Context, db *store.Store, after string) ([]T, error)
+	page func(ctx context.Context, db database, after string) ([]T, error)
 	// key is for page, id what the command line calls it, name what people do.
 	key, id, name func(T) string
 	document      func(T) any
@@ -36,11 +35,11 @@ type collection[T any] struct {
 	// changed is the event of a change, into which about writes what of.
 	changed gatehouse.EventKind
 	about   func(T, *gatehouse.Event)
-	disable func(ctx context.Context, db *store.Store, one T, disabled bool, event gatehouse.Event) (bool, error)
-	remove  func(ctx context.Context, db *store.Store, one T, event gatehouse.Event) (bool, error)
+	disable func(ctx context.Context, db database, one T, disabled bool, event gatehouse.Event) (bool, error)
+	remove  func(ctx context.Context, db database, one T, event gatehouse.Event) (bool, error)
 }
 
-func (c collection[T]) all(ctx context.Context, db *store.Store) ([]T, error) {
+func (c collection[T]) all(ctx context.Context, db database) ([]T, error) {
 	var all []T
 	after := ""
 	for {
@@ -54,7 +53,7 @@ func (c collection[T]) all(ctx context.Context, db *store.Store) ([]T, error) {
 }
 
 // known reads one, or fails with the one that was meant.
-func (c collection[T]) known(ctx context.Context, db *store.Store, name string) (T, error) {
+func (c collection[T]) known(ctx context.Context, db database, name string) (T, error) {
 	one, found, err := c.find(ctx, db, name)
 	if err != nil || found {
 		return one, err
@@ -80,7 +79,7 @@ func (c collection[T]) listCommand(term terminal, where *place, long, example st
 		Use: "list", Short: "List the " + c.noun + "s", Long: long, Example: example,
 		Args: takes(),
 		RunE: func(command *cobra.Command, _ []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
+			return where.with(command, func(ctx context.Context, db database, _ located) error {
 				all, err := c.all(ctx, db)
 				if err != nil {
 					return err
@@ -105,8 +104,8 @@ func (c collection[T]) listCommand(term terminal, where *place, long, example st
 }
 
 // with reads the one that the command line names and acts on it.
-func (c collection[T]) with(command *cobra.Command, where *place, name string, act func(ctx context.Context, db *store.Store, one T) error) error {
-	return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
+func (c collection[T]) with(command *cobra.Command, where *place, name string, act func(ctx context.Context, db database, one T) error) error {
+	return where.with(command, func(ctx context.Context, db database, _ located) error {
 		one, err := c.known(ctx, db, name)
 		if err != nil {
 			return err
@@ -121,7 +120,7 @@ func (c collection[T]) showCommand(term terminal, where *place, long, example st
 		Use: "show " + c.argument, Short: "Show a " + c.noun, Long: long, Example: example,
 		Args: takes(c.argument),
 		RunE: func(command *cobra.Command, args []string) error {
-			return c.with(command, where, args[0], func(_ context.Context, _ *store.Store, one T) error {
+			return c.with(command, where, args[0], func(_ context.Context, _ database, one T) error {
 				if asJSON {
 					return printJSON(term.out, c.document(one))
 				}
@@ -150,7 +149,7 @@ func (c collection[T]) disableCommand(term terminal, where *place, disable bool,
 		Example: "  gatehouse " + c.noun + " " + word + " " + example + " --data ./data",
 		Args:    takes(c.argument),
 		RunE: func(command *cobra.Command, args []string) error {
-			return c.with(command, where, args[0], func(ctx context.Context, db *store.Store, one T) error {
+			return c.with(command, where, args[0], func(ctx context.Context, db database, one T) error {
 				if !c.disabledAt(one).IsZero() == disable {
 					fmt.Fprintf(term.out, "%s %s is %sd already\n", c.noun, oneLine(c.id(one)), word)
 					return nil
@@ -175,7 +174,7 @@ func (c collection[T]) removeCommand(term terminal, where *place, short, long, q
 		Example: typed + " --data ./data\n" + typed + " --yes --data ./data",
 		Args:    takes(c.argument),
 		RunE: func(command *cobra.Command, args []string) error {
-			return c.with(command, where, args[0], func(ctx context.Context, db *store.Store, one T) error {
+			return c.with(command, where, args[0], func(ctx context.Context, db database, one T) error {
 				if !yes {
 					if err := term.confirm(fmt.Sprintf(question, oneLine(c.name(one))), command.CommandPath()+" "+args[0]+" --yes"); err != nil {
 						return err

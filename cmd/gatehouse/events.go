@@ -13,7 +13,6 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/config"
-	"gatehouse/internal/store"
 )
 
 const (
@@ -65,7 +64,7 @@ Kinds: ` + wrapped(kindNames(), 72),
   gatehouse events --follow --data ./data`,
 		Args: takes(),
 		RunE: func(command *cobra.Command, _ []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, at located) error {
+			return where.with(command, func(ctx context.Context, db database, at located) error {
 				if query.follow && at.absent {
 					return at.missing()
 				}
@@ -77,7 +76,7 @@ Kinds: ` + wrapped(kindNames(), 72),
 			})
 		},
 	}
-	where.addFlags(command)
+	where.addTenantFlags(command)
 	flags := command.Flags()
 	flags.StringArrayVar(&query.kinds, "kind", nil, "only events of this `KIND`; may be repeated")
 	flags.StringVar(&query.user, "user", "", "only events of this `USER` (username, e-mail address or sub)")
@@ -90,7 +89,7 @@ Kinds: ` + wrapped(kindNames(), 72),
 	return command
 }
 
-func (q eventQuery) filter(ctx context.Context, db *store.Store) (gatehouse.EventFilter, error) {
+func (q eventQuery) filter(ctx context.Context, db database) (gatehouse.EventFilter, error) {
 	filter := gatehouse.EventFilter{ClientID: q.client, Limit: q.limit, Latest: true}
 	if q.limit < 1 || q.limit > maxEvents {
 		return filter, misused(fmt.Sprintf("--limit %d", maxEvents), "--limit must be 1 to %d", maxEvents)
@@ -114,7 +113,7 @@ func (q eventQuery) filter(ctx context.Context, db *store.Store) (gatehouse.Even
 		return filter, err
 	}
 	if q.user != "" {
-		user, found, err := db.UserByLogin(ctx, tenant, gatehouse.LoginKey(q.user))
+		user, found, err := db.UserByLogin(ctx, db.tenant, gatehouse.LoginKey(q.user))
 		if err != nil {
 			return filter, err
 		}
@@ -143,10 +142,10 @@ func when(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, misused(flag+" 1h, or "+flag+" 2026-11-20T08:00:00Z", "%s %q is neither a time nor a duration", flag, text)
 }
 
-func showEvents(ctx context.Context, w io.Writer, db *store.Store, filter gatehouse.EventFilter, query eventQuery) error {
+func showEvents(ctx context.Context, w io.Writer, db database, filter gatehouse.EventFilter, query eventQuery) error {
 	last := int64(0)
 	for {
-		events, err := db.Events(ctx, tenant, filter)
+		events, err := db.Events(ctx, db.tenant, filter)
 		if err != nil {
 			if query.follow && ctx.Err() != nil {
 				return nil

@@ -11,7 +11,6 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/keyring"
-	"gatehouse/internal/store"
 	"gatehouse/jose"
 )
 
@@ -46,8 +45,8 @@ To take a key that was stolen out of use, use "gatehouse keys revoke".`,
 				}
 				return misused("--algorithm "+names[0], "there are no keys of the algorithm %q; there are %s", algorithm, strings.Join(names, ", "))
 			}
-			return where.withKeys(command, func(ctx context.Context, db *store.Store, keys *keyring.Keyring) error {
-				turns, err := keys.Rotate(ctx, tenant, asked)
+			return where.withKeys(command, func(ctx context.Context, db database, keys *keyring.Keyring) error {
+				turns, err := keys.Rotate(ctx, db.tenant, asked)
 				for _, turn := range turns {
 					fmt.Fprintln(term.out, tookOver(turn))
 				}
@@ -58,7 +57,7 @@ To take a key that was stolen out of use, use "gatehouse keys revoke".`,
 			})
 		},
 	}
-	where.addFlags(command)
+	where.addTenantFlags(command)
 	command.Flags().StringVar(&algorithm, "algorithm", "", "only the signing key of this `ALGORITHM`")
 	command.Flags().BoolVar(&asked.Now, "now", false, "take over in ten seconds")
 	return command
@@ -104,8 +103,8 @@ For a change without an emergency, use "gatehouse keys rotate".`,
 		Example: "  gatehouse keys revoke es256-abcdefghijklmnop --yes --data ./data",
 		Args:    takes("KID"),
 		RunE: func(command *cobra.Command, args []string) error {
-			return where.withKeys(command, func(ctx context.Context, db *store.Store, keys *keyring.Keyring) error {
-				known, err := db.Keys(ctx, tenant)
+			return where.withKeys(command, func(ctx context.Context, db database, keys *keyring.Keyring) error {
+				known, err := db.Keys(ctx, db.tenant)
 				if err != nil {
 					return err
 				}
@@ -117,7 +116,7 @@ For a change without an emergency, use "gatehouse keys rotate".`,
 						return err
 					}
 				}
-				revoked, found, err := keys.Revoke(ctx, tenant, args[0], "cli")
+				revoked, found, err := keys.Revoke(ctx, db.tenant, args[0], "cli")
 				switch {
 				case err != nil:
 					return err
@@ -129,7 +128,7 @@ For a change without an emergency, use "gatehouse keys rotate".`,
 			})
 		},
 	}
-	where.addFlags(command)
+	where.addTenantFlags(command)
 	command.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return command
 }
@@ -178,7 +177,7 @@ It may be run again; it then ends what came since.`,
 		Example: "  gatehouse keys after-restore --yes --data ./data",
 		Args:    takes(),
 		RunE: func(command *cobra.Command, _ []string) error {
-			return where.withKeys(command, func(ctx context.Context, db *store.Store, keys *keyring.Keyring) error {
+			return where.withKeys(command, func(ctx context.Context, db database, keys *keyring.Keyring) error {
 				if !yes {
 					if err := term.confirm("End all grants and sessions of all tenants?", command.CommandPath()+" --yes"); err != nil {
 						return err
@@ -193,7 +192,7 @@ It may be run again; it then ends what came since.`,
 	return command
 }
 
-func afterRestore(ctx context.Context, term terminal, db *store.Store, keys *keyring.Keyring) error {
+func afterRestore(ctx context.Context, term terminal, db database, keys *keyring.Keyring) error {
 	tenants, err := db.EachTenant(ctx)
 	if err != nil {
 		return err
@@ -203,6 +202,9 @@ func afterRestore(ctx context.Context, term terminal, db *store.Store, keys *key
 	}
 	fmt.Fprintln(term.out, "the numbers of events and endings and the clock are moved on")
 	for _, tenant := range tenants {
+		if _, err := keys.Has(ctx, tenant); err != nil {
+			return err
+		}
 		done, err := db.EndEverything(ctx, tenant, byCommand(gatehouse.EventRestored, "everything issued before has ended"))
 		if err != nil {
 			return err

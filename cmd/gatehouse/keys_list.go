@@ -9,7 +9,6 @@ import (
 	"gatehouse"
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/seal"
-	"gatehouse/internal/store"
 )
 
 // shownKey is a key as the commands print it.
@@ -43,7 +42,7 @@ Of a key in use, the end is when its successor takes over or is planned to.`,
 		Example: "  gatehouse keys list --data ./data\n  gatehouse keys list --json --data ./data",
 		Args:    takes(),
 		RunE: func(command *cobra.Command, _ []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, _ located) error {
+			return where.with(command, func(ctx context.Context, db database, _ located) error {
 				shown, err := shownKeys(ctx, db)
 				if err != nil {
 					return err
@@ -59,17 +58,17 @@ Of a key in use, the end is when its successor takes over or is planned to.`,
 			})
 		},
 	}
-	where.addFlags(command)
+	where.addTenantFlags(command)
 	jsonFlag(command, &asJSON, "print the keys as one JSON document")
 	return command
 }
 
-func shownKeys(ctx context.Context, db *store.Store) ([]shownKey, error) {
+func shownKeys(ctx context.Context, db database) ([]shownKey, error) {
 	policy, err := policyOf(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := db.Keys(ctx, tenant)
+	keys, err := db.Keys(ctx, db.tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -87,18 +86,18 @@ func shownKeys(ctx context.Context, db *store.Store) ([]shownKey, error) {
 	return shown, nil
 }
 
-func policyOf(ctx context.Context, db *store.Store) (keyring.Policy, error) {
-	settings, _, err := db.Tenant(ctx, tenant)
+func policyOf(ctx context.Context, db database) (keyring.Policy, error) {
+	settings, _, err := db.Tenant(ctx, db.tenant)
 	if err != nil {
 		return keyring.Policy{}, err
 	}
-	resources, err := db.Resources(ctx, tenant)
+	resources, err := db.Resources(ctx, db.tenant)
 	return keyring.PolicyOf(settings, resources), err
 }
 
 // withKeys opens the database and its keyring for one act.
-func (p *place) withKeys(command *cobra.Command, act func(ctx context.Context, db *store.Store, keys *keyring.Keyring) error) error {
-	return p.with(command, func(ctx context.Context, db *store.Store, at located) error {
+func (p *place) withKeys(command *cobra.Command, act func(ctx context.Context, db database, keys *keyring.Keyring) error) error {
+	return p.with(command, func(ctx context.Context, db database, at located) error {
 		kek, err := seal.ReadKeyFile(at.keyFile)
 		if err != nil {
 			return failed("--config with the server's configuration, which names the key file", "%s", err)
@@ -112,7 +111,12 @@ func (p *place) withKeys(command *cobra.Command, act func(ctx context.Context, d
 		if err != nil {
 			return failed("", "%s", err)
 		}
-		if err := keys.Load(ctx, tenant); err != nil {
+		if db.tenant == gatehouse.DefaultTenant {
+			err = keys.Load(ctx, db.tenant)
+		} else {
+			_, err = keys.Has(ctx, db.tenant) // it was made with its keys
+		}
+		if err != nil {
 			return failed("", "%s", err)
 		}
 		return act(ctx, db, keys)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"gatehouse"
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/server"
 	"gatehouse/internal/store"
@@ -57,7 +58,7 @@ func keyInUse(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	db, err := store.Open(context.Background(), store.Config{Path: filepath.Join(ts.MkAbs(ts.Getenv("GATEHOUSE_DATA")), "gatehouse.db")})
 	ts.Check(err)
-	keys, err := shownKeys(context.Background(), db)
+	keys, err := shownKeys(context.Background(), database{db, gatehouse.DefaultTenant})
 	ts.Check(err)
 	ts.Check(db.Close())
 	for _, key := range keys {

@@ -17,18 +17,32 @@ import (
 	"gatehouse/internal/store"
 )
 
-const tenant = gatehouse.DefaultTenant
-
-// place says on which database a command works.
+// place says on which database a command works, and for which tenant.
 type place struct {
 	config string
 	data   string
+	tenant string
+	// publicURL is the server's, once the place was found; "" if only a
+	// directory was named.
+	publicURL string
+}
+
+// database is an open database, and the tenant that a command is about.
+type database struct {
+	*store.Store
+	tenant gatehouse.TenantID
 }
 
 func (p *place) addFlags(command *cobra.Command) {
 	flags := command.PersistentFlags()
 	flags.StringVar(&p.config, "config", "", "the server's configuration `FILE`")
 	flags.StringVar(&p.data, "data", "", "the `DIR` that holds gatehouse.db")
+}
+
+// addTenantFlags adds --tenant, too.
+func (p *place) addTenantFlags(command *cobra.Command) {
+	p.addFlags(command)
+	command.PersistentFlags().StringVar(&p.tenant, "tenant", "", "the `NAME` of the tenant, if it is not the default one")
 }
 
 // located is a place found.
@@ -113,9 +127,9 @@ const (
 )
 
 // open opens the database. close is to be called at the end.
-func (p *place) open(command *cobra.Command, absent absence) (db *store.Store, where located, close func() error, err error) {
+func (p *place) open(command *cobra.Command, absent absence) (db database, where located, close func() error, err error) {
 	if where, err = p.find(command); err != nil {
-		return nil, where, nil, err
+		return database{}, where, nil, err
 	}
 	remove := func() error { return nil }
 	if where.database.URL == "" {
@@ -124,13 +138,31 @@ func (p *place) open(command *cobra.Command, absent absence) (db *store.Store, w
 			remove, err = where.fill(command, absent)
 		}
 		if err != nil {
-			return nil, where, nil, err
+			return database{}, where, nil, err
 		}
 	}
-	if db, err = store.Open(command.Context(), where.database); err != nil {
-		return nil, where, nil, errors.Join(failed("", "%s", err), remove())
+	if db.Store, err = store.Open(command.Context(), where.database); err != nil {
+		return database{}, where, nil, errors.Join(failed("", "%s", err), remove())
 	}
-	return db, where, func() error { return errors.Join(db.Close(), remove()) }, nil
+	close = func() error { return errors.Join(db.Close(), remove()) }
+	p.publicURL = where.issuer
+	if db.tenant, where.issuer, err = p.tenantIn(command.Context(), db.Store, where.issuer); err != nil {
+		return database{}, where, nil, errors.Join(err, close())
+	}
+	return db, where, close, nil
+}
+
+// tenantIn finds the tenant that --tenant names, and its issuer.
+func (p *place) tenantIn(ctx context.Context, db *store.Store, publicURL string) (gatehouse.TenantID, string, error) {
+	record := gatehouse.TenantRecord{ID: gatehouse.TenantID(p.tenant)}
+	if record.ID == "" || record.ID == gatehouse.DefaultTenant {
+		return gatehouse.DefaultTenant, publicURL, nil
+	}
+	record, found, err := db.TenantRecord(ctx, record.ID)
+	if err == nil && !found {
+		err = failed("gatehouse tenant list, or gatehouse tenant add "+p.tenant, "there is no tenant %q", p.tenant)
+	}
+	return record.ID, record.IssuerUnder(publicURL), err
 }
 
 // fill stands in for a database that is missing. Without a configuration the
@@ -189,12 +221,12 @@ func reachable(database string) error {
 }
 
 // with opens the database for one act.
-func (p *place) with(command *cobra.Command, act func(ctx context.Context, db *store.Store, where located) error) error {
+func (p *place) with(command *cobra.Command, act func(ctx context.Context, db database, where located) error) error {
 	return p.within(command, looksOn, act)
 }
 
 // within is with, saying what happens where there is no database yet.
-func (p *place) within(command *cobra.Command, absent absence, act func(ctx context.Context, db *store.Store, where located) error) error {
+func (p *place) within(command *cobra.Command, absent absence, act func(ctx context.Context, db database, where located) error) error {
 	db, where, close, err := p.open(command, absent)
 	if err != nil {
 		return err

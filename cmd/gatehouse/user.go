@@ -11,7 +11,6 @@ import (
 	"gatehouse"
 	"gatehouse/internal/admin"
 	"gatehouse/internal/secret"
-	"gatehouse/internal/store"
 )
 
 func userCommand(term terminal) *cobra.Command {
@@ -40,7 +39,7 @@ that is among the first to be tried is set all the same, with a line "weak:".`,
 		all.removeCommand(term, where, "Remove a user, and end the user's sessions and grants",
 			"Remove a user for good, with sessions, grants and consents. The sub is never\nused again. To stop a user for a while, use \"gatehouse user disable\".",
 			"Remove user %s for good?", "alice"))
-	where.addFlags(command)
+	where.addTenantFlags(command)
 	return command
 }
 
@@ -97,7 +96,7 @@ by which tokens name the user, is made unless it is given; it never changes.`,
 			if err != nil {
 				return err
 			}
-			return where.within(command, furnishes, func(ctx context.Context, db *store.Store, at located) error {
+			return where.within(command, furnishes, func(ctx context.Context, db database, at located) error {
 				return addUser(ctx, term, db, at, entry, asJSON)
 			})
 		},
@@ -117,9 +116,9 @@ by which tokens name the user, is made unless it is given; it never changes.`,
 	return command
 }
 
-func addUser(ctx context.Context, term terminal, db *store.Store, at located, entry admin.UserEntry, asJSON bool) error {
+func addUser(ctx context.Context, term terminal, db database, at located, entry admin.UserEntry, asJSON bool) error {
 	file := admin.File{Users: []admin.UserEntry{entry}}
-	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), tenant, at.issuer, file, admin.Options{Actor: "cli", MustBeNew: true})
+	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.issuer, file, admin.Options{Actor: "cli", MustBeNew: true})
 	if err != nil {
 		text := strings.ReplaceAll(err.Error(), admin.EntryPath("users", 0, entry.Username)+".", "")
 		return failed("gatehouse user add --help", "the user cannot be added:\n  %s", strings.ReplaceAll(text, "\n", "\n  "))
@@ -127,7 +126,7 @@ func addUser(ctx context.Context, term terminal, db *store.Store, at located, en
 	for _, line := range report.WeakPasswords {
 		fmt.Fprintln(term.err, "weak: "+oneLine(line))
 	}
-	user, _, err := db.User(ctx, tenant, report.Subjects[0])
+	user, _, err := db.User(ctx, db.tenant, report.Subjects[0])
 	if err != nil {
 		return err
 	}
@@ -154,7 +153,7 @@ The user's sessions and grants end: every browser and application signs in anew.
   gatehouse user set-password alice --password-stdin --data ./data < password.txt`,
 		Args: takes("USER"),
 		RunE: func(command *cobra.Command, args []string) error {
-			return where.with(command, func(ctx context.Context, db *store.Store, at located) error {
+			return where.with(command, func(ctx context.Context, db database, at located) error {
 				user, err := users().known(ctx, db, args[0])
 				if err != nil {
 					return err
@@ -169,7 +168,7 @@ The user's sessions and grants end: every browser and application signs in anew.
 				}
 				event := byCommand(gatehouse.EventUserChanged, "password")
 				event.Subject = user.Subject
-				found, err := db.SetPassword(ctx, tenant, user.Subject, phc, event)
+				found, err := db.SetPassword(ctx, db.tenant, user.Subject, phc, event)
 				if err != nil {
 					return err
 				}

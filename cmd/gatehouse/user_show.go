@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"gatehouse"
-	"gatehouse/internal/store"
 )
 
 // userDocument is a user as --json prints it.
@@ -37,15 +36,15 @@ func describeUser(user gatehouse.User) userDocument {
 func users() collection[gatehouse.User] {
 	return collection[gatehouse.User]{
 		noun: "user", argument: "USER",
-		find: func(ctx context.Context, db *store.Store, name string) (gatehouse.User, bool, error) {
-			user, found, err := db.UserByLogin(ctx, tenant, gatehouse.LoginKey(name))
+		find: func(ctx context.Context, db database, name string) (gatehouse.User, bool, error) {
+			user, found, err := db.UserByLogin(ctx, db.tenant, gatehouse.LoginKey(name))
 			if err != nil || found {
 				return user, found, err
 			}
-			return db.User(ctx, tenant, name)
+			return db.User(ctx, db.tenant, name)
 		},
-		page: func(ctx context.Context, db *store.Store, after string) ([]gatehouse.User, error) {
-			return db.Users(ctx, tenant, after, listPage)
+		page: func(ctx context.Context, db database, after string) ([]gatehouse.User, error) {
+			return db.Users(ctx, db.tenant, after, listPage)
 		},
 		key:      func(user gatehouse.User) string { return gatehouse.LoginKey(user.Username) },
 		id:       func(user gatehouse.User) string { return user.Username },
@@ -59,11 +58,11 @@ func users() collection[gatehouse.User] {
 		disabledAt: func(user gatehouse.User) time.Time { return user.DisabledAt },
 		changed:    gatehouse.EventUserChanged,
 		about:      func(user gatehouse.User, event *gatehouse.Event) { event.Subject = user.Subject },
-		disable: func(ctx context.Context, db *store.Store, user gatehouse.User, disabled bool, event gatehouse.Event) (bool, error) {
-			return db.DisableUser(ctx, tenant, user.Subject, disabled, event)
+		disable: func(ctx context.Context, db database, user gatehouse.User, disabled bool, event gatehouse.Event) (bool, error) {
+			return db.DisableUser(ctx, db.tenant, user.Subject, disabled, event)
 		},
-		remove: func(ctx context.Context, db *store.Store, user gatehouse.User, event gatehouse.Event) (bool, error) {
-			return db.DeleteUser(ctx, tenant, user.Subject, event)
+		remove: func(ctx context.Context, db database, user gatehouse.User, event gatehouse.Event) (bool, error) {
+			return db.DeleteUser(ctx, db.tenant, user.Subject, event)
 		},
 	}
 }

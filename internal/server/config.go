@@ -8,10 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"gatehouse/egress"
 	"gatehouse/internal/config"
@@ -201,27 +199,14 @@ func (c Config) checkPublicURL() error {
 	if c.PublicURL == "" {
 		return errors.New("public_url is missing; give the URL under which people and clients reach this server, such as https://id.example.com")
 	}
+	if err := oauth.CheckIssuerOrigin(c.PublicURL); err != nil {
+		return fmt.Errorf("public_url %w", err)
+	}
 	public, err := url.Parse(c.PublicURL)
-	switch {
-	case err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http":
-		return errors.New("public_url must be an absolute https URL")
-	case c.PublicURL != public.Scheme+"://"+public.Host || c.PublicURL != strings.ToLower(c.PublicURL):
-		return errors.New("public_url must be a scheme and a host in lower case, without a trailing slash, path, query, fragment or user")
-	case strings.ContainsFunc(public.Host, func(r rune) bool { return r > unicode.MaxASCII }):
-		return errors.New("public_url must have its host in ASCII, an international name in its xn-- form, as browsers send it")
-	case strings.HasSuffix(public.Host, ":") || public.Port() != "" && !portNumber(public.Port()):
-		return errors.New("public_url must have a port from 1 to 65535, without leading zeros, or none")
-	case public.Scheme == "https" && public.Port() == "443" || public.Scheme == "http" && public.Port() == "80":
-		return errors.New("public_url must leave out the port that its scheme implies, as browsers do")
-	case public.Scheme == "http" && !c.InsecureAllowHTTP && !oauth.LoopbackHost(public.Hostname()):
+	if err == nil && public.Scheme == "http" && !c.InsecureAllowHTTP && !oauth.LoopbackHost(public.Hostname()) {
 		return errors.New("public_url uses http on a host that is not loopback; use https, or set insecure_allow_http and accept that everybody on the way can read passwords and tokens")
 	}
-	return nil
-}
-
-func portNumber(text string) bool {
-	port, err := strconv.ParseUint(text, 10, 16)
-	return err == nil && port > 0 && text[0] != '0'
+	return err
 }
 
 // Outbound makes the client that fetches from addresses which others named.

@@ -250,7 +250,7 @@ func (k knownOrigins) has(origin string) bool {
 		return false
 	}
 	portless := origin
-	if port := uri.Port(); portNumber(port) {
+	if port := uri.Port(); oauth.PortNumber(port) {
 		portless = strings.TrimSuffix(origin, ":"+port)
 	}
 	return k.anyPort[portless]

@@ -1,0 +1,36 @@
+package oauth
+
+import (
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// CheckIssuerOrigin says what keeps a text from being an issuer identifier
+// (RFC 8414 §2) without a path, in the one form in which every client writes
+// it: a scheme, a host in lower case and a port if need be. The sentence of
+// the error begins with "must".
+func CheckIssuerOrigin(text string) error {
+	issuer, err := url.Parse(text)
+	switch {
+	case err != nil || issuer.Host == "" || issuer.Scheme != "https" && issuer.Scheme != "http":
+		return errors.New("must be an absolute https URL")
+	case text != issuer.Scheme+"://"+issuer.Host || text != strings.ToLower(text):
+		return errors.New("must be a scheme and a host in lower case, without a trailing slash, path, query, fragment or user")
+	case strings.ContainsFunc(issuer.Host, func(r rune) bool { return r > unicode.MaxASCII }):
+		return errors.New("must have its host in ASCII, an international name in its xn-- form, as browsers send it")
+	case strings.HasSuffix(issuer.Host, ":") || issuer.Port() != "" && !PortNumber(issuer.Port()):
+		return errors.New("must have a port from 1 to 65535, without leading zeros, or none")
+	case issuer.Scheme == "https" && issuer.Port() == "443" || issuer.Scheme == "http" && issuer.Port() == "80":
+		return errors.New("must leave out the port that its scheme implies, as browsers do")
+	}
+	return nil
+}
+
+// PortNumber says whether the text is a port as URLs write it.
+func PortNumber(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0 && text[0] != '0'
+}

@@ -1,0 +1,20 @@
+package oauth
+
+import "testing"
+
+func TestIssuerOrigins(t *testing.T) {
+	for _, good := range []string{"https://id.example", "https://id.example:8443", "http://127.0.0.1:8080", "http://[::1]:8080", "https://xn--bcher-kva.example"} {
+		if err := CheckIssuerOrigin(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{
+		"", "id.example", "ftp://id.example", "https://", "https://id.example/", "https://id.example/t/blue", "https://ID.example",
+		"HTTPS://id.example", "https://id.example?x", "https://id.example#x", "https://u@id.example", "https://b\u00fccher.example",
+		"https://id.example:", "https://id.example:0443", "https://id.example:443", "http://id.example:80", "https://id.example:99999", "https://id.example\x00",
+	} {
+		if CheckIssuerOrigin(bad) == nil {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}

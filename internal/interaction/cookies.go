@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"gatehouse/internal/endpoint"
 )
@@ -36,13 +37,21 @@ func NewCookieValue() string {
 	return base64.RawURLEncoding.EncodeToString(value[:])
 }
 
+// maxTenants is of how many tenants a browser keeps cookies: all that share a
+// host come with every request to it.
+const maxTenants = 10
+
 // Name returns the full name of a cookie of the request's tenant.
 func (c Cookies) Name(r *endpoint.Request, base string) string {
-	name := base + string(r.Tenant.ID) + c.Suffix
+	return c.start(base) + string(r.Tenant.ID) + c.Suffix
+}
+
+// start is how the names of all tenants' cookies of one kind begin.
+func (c Cookies) start(base string) string {
 	if c.Secure {
-		return "__Host-" + name
+		return "__Host-" + base
 	}
-	return name
+	return base
 }
 
 // Read returns the value of the request's cookie, "" when there is none or
@@ -58,10 +67,32 @@ func (c Cookies) Read(r *endpoint.Request, base string) string {
 // Write sets a cookie for the browser's session; maxAge in seconds when it
 // shall outlive it, negative to delete.
 func (c Cookies) Write(w http.ResponseWriter, r *endpoint.Request, base, value string, maxAge int) {
+	own := c.Name(r, base)
+	if maxAge >= 0 {
+		for _, other := range c.surplus(r, base, own) {
+			c.set(w, other, "", -1)
+		}
+	}
+	c.set(w, own, value, maxAge)
+}
+
+func (c Cookies) set(w http.ResponseWriter, name, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: c.Name(r, base), Value: value, Path: "/", MaxAge: maxAge,
+		Name: name, Value: value, Path: "/", MaxAge: maxAge,
 		Secure: c.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
+}
+
+// surplus names the cookies of other tenants that have to go to make room for
+// one more. Browsers send the oldest first (RFC 6265 §5.4).
+func (c Cookies) surplus(r *endpoint.Request, base, own string) []string {
+	var others []string
+	for _, cookie := range r.Cookies() {
+		if cookie.Name != own && strings.HasPrefix(cookie.Name, c.start(base)) && strings.HasSuffix(cookie.Name, c.Suffix) {
+			others = append(others, cookie.Name)
+		}
+	}
+	return others[:max(len(others)-maxTenants+1, 0)]
 }
 
 // Binding returns the browser's binding, "" when it has none.

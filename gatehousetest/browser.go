@@ -27,7 +27,17 @@ func (i *Issuer) NewBrowser(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Browser{t, i, jar, i.URL}
+	return &Browser{t, i, jar, i.origin(t)}
+}
+
+// origin is that of the issuer's pages (RFC 6454 §6.2).
+func (i *Issuer) origin(t testing.TB) string {
+	t.Helper()
+	issuer, err := url.Parse(i.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issuer.Scheme + "://" + issuer.Host
 }
 
 // Page is what a browser shows after following redirects: a page of ours, or

@@ -11,6 +11,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/gatehousetest"
+	"gatehouse/internal/spec"
 )
 
 // replicas starts two servers on one PostgreSQL database.
@@ -168,9 +169,10 @@ func TestTwoServersCountFailedLoginsTogether(t *testing.T) {
 	}
 }
 
-// TestAServerWithoutItsDatabase asks a server whose store is closed, as if the database had gone
-// (row FT-16): acts are refused, and what resource servers need goes on.
+// TestAServerWithoutItsDatabase asks a server whose store is closed, as if the database had gone:
+// acts are refused, and what resource servers need goes on.
 func TestAServerWithoutItsDatabase(t *testing.T) {
+	spec.Covers(t, "FT-16")
 	issuer, _ := gatehousetest.Run(t, gatehousetest.Options{Tenant: tenant})
 	if answer := service(t, issuer); answer.StatusCode != http.StatusOK {
 		t.Fatal(answer.Text)

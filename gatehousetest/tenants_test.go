@@ -14,6 +14,7 @@ import (
 	"gatehouse"
 	"gatehouse/gatehousetest"
 	"gatehouse/internal/endpoint"
+	"gatehouse/internal/spec"
 )
 
 // Every tenant of these tests has the same clients, secrets, users and passwords, so that nothing
@@ -234,8 +235,9 @@ func (h *household) say(t *testing.T, a attempt, value string) string {
 
 // TestNothingOfOneTenantIsUsableInAnother brings everything that one tenant handed out to every
 // endpoint of another in every place where a value can stand: the answer is that to a value which
-// nobody handed out (rows CD-02 and IN-02).
+// nobody handed out.
 func TestNothingOfOneTenantIsUsableInAnother(t *testing.T) {
+	spec.Covers(t, "CD-02", "IN-02")
 	server := gatehousetest.Start(t, gatehousetest.Options{Tenant: twin})
 	homes := []*household{
 		furnish(t, gatehouse.DefaultTenant, server),

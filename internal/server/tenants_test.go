@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gatehouse"
+	"gatehouse/internal/spec"
 	"gatehouse/internal/store"
 )
 
@@ -40,6 +41,7 @@ func get(s *Server, host, path string) (status int, issuer, text string) {
 }
 
 func TestTenantsHaveOneAddressEach(t *testing.T) {
+	spec.Covers(t, "RFC8414-3-1", "RFC8414-3.3-1", "OIDCD-4-1")
 	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
 	defer s.Close()
 	makeTenant(t, s, "blue", "")

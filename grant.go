@@ -122,6 +122,9 @@ type CodeIssue struct {
 	// Consents are remembered by this act; they join what the same user,
 	// client and resource already have.
 	Consents []Consent
+	// ReliesOn are remembered consents without which the person would have
+	// been asked.
+	ReliesOn []Consent
 	By       Circumstance
 }
 
@@ -137,10 +140,12 @@ type CodeIssued struct {
 type CodeOutcome int
 
 // The outcomes. CodeWithdrawn: client, user or session ended meanwhile.
+// CodeUnconsented: a consent that the act relies on was withdrawn meanwhile.
 const (
 	CodeAccepted CodeOutcome = iota + 1
 	CodeExists
 	CodeWithdrawn
+	CodeUnconsented
 )
 
 // Redemption is the use of a code that has passed every check: same

@@ -115,17 +115,21 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 		return acrUnmet()
 	}
 	in.Session, in.Subject = session.ID, session.Subject
-	ask, err := s.mustAsk(r, client, in)
+	ask, relied, err := s.mustAsk(r, client, in)
 	if err != nil {
 		return err
 	}
 	if ask {
-		if in.Prompts("none") {
-			return oauth.Refuse("consent-required", oauth.ConsentRequired, "The user has to be asked for consent, and prompt=none forbids asking.")
-		}
-		return s.step(w, r, in, interaction.StageConsent, "/consent")
+		return s.askConsent(w, r, in)
 	}
-	return s.issueCode(w, r, client, in, session, nil)
+	return s.issueCode(w, r, client, in, session, gatehouse.CodeIssue{ReliesOn: relied})
+}
+
+func (s *Server) askConsent(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction) error {
+	if in.Prompts("none") {
+		return oauth.Refuse("consent-required", oauth.ConsentRequired, "The user has to be asked for consent, and prompt=none forbids asking.")
+	}
+	return s.step(w, r, in, interaction.StageConsent, "/consent")
 }
 
 // clientOf reads the client of an interaction anew: it may have been disabled
@@ -169,28 +173,29 @@ func (s *Server) loginHolds(r *endpoint.Request, in interaction.Interaction, ses
 	return s.Expects(r, in, session.Subject)
 }
 
-// mustAsk says whether the consent page has to be shown.
-func (s *Server) mustAsk(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) (bool, error) {
+// mustAsk says whether the consent page has to be shown, or on which remembered
+// consents it is that it has not.
+func (s *Server) mustAsk(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) (ask bool, relied []gatehouse.Consent, err error) {
 	switch {
 	case in.Prompts("consent") || client.AlwaysAsks(in.RedirectURI):
-		return true, nil
+		return true, nil, nil
 	case client.SkipConsent:
-		return false, nil
+		return false, nil, nil
 	}
 	remembered, err := s.Store.Consent(r.Context(), r.Tenant.ID, in.Subject, client.ID)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	parts, err := s.consentParts(r, client, in)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	for _, part := range parts {
 		if !consented(remembered, part) {
-			return true, nil
+			return true, nil, nil
 		}
 	}
-	return false, nil
+	return false, parts, nil
 }
 
 func consented(remembered []gatehouse.Consent, part gatehouse.Consent) bool {

@@ -45,7 +45,7 @@ func (s *Server) Allow(w http.ResponseWriter, r *endpoint.Request, in interactio
 	if err != nil {
 		return err
 	}
-	return s.issueCode(w, r, client, in, session, consents)
+	return s.issueCode(w, r, client, in, session, gatehouse.CodeIssue{Consents: consents})
 }
 
 // Deny tells the client that the user refused (RFC 6749 §4.1.2.1).
@@ -83,22 +83,23 @@ func (s *Server) shownTo(r *endpoint.Request, in interaction.Interaction) (gateh
 
 // issueCode gives birth to the grant and answers with its code. The same
 // interaction always gets the same answer while its code can be redeemed.
-func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, in interaction.Interaction, session gatehouse.Session, consents []gatehouse.Consent) error {
+func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, in interaction.Interaction, session gatehouse.Session, issue gatehouse.CodeIssue) error {
 	keys := s.grantKeys(r.Tenant.ID)
 	grant := s.newGrant(r, in, session)
 	codeSecret, _ := keys.codeSecret(grant.Code.KeyID, grant.ID, in.ID)
 	hash := sha256.Sum256(codeSecret)
 	grant.Code.Hash = hash[:]
 
-	issued, err := s.Store.IssueCode(r.Context(), r.Tenant.ID, gatehouse.CodeIssue{
-		Grant: grant, Origin: in.Origin(), Consents: consents, By: r.Circumstance(),
-	})
+	issue.Grant, issue.Origin, issue.By = grant, in.Origin(), r.Circumstance()
+	issued, err := s.Store.IssueCode(r.Context(), r.Tenant.ID, issue)
 	if err != nil {
 		return err
 	}
 	switch issued.Outcome {
 	case gatehouse.CodeWithdrawn:
 		return oauth.Refuse("authorize-withdrawn", oauth.AccessDenied, "The sign-in or the application was switched off meanwhile.")
+	case gatehouse.CodeUnconsented:
+		return s.askConsent(w, r, in)
 	case gatehouse.CodeExists:
 		var again bool
 		if grant, codeSecret, again = s.sameCode(in, session, keys, issued.Existing); !again {

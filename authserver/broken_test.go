@@ -330,6 +330,21 @@ func TestBetweenTheCheckAndTheAct(t *testing.T) {
 	b.wantPageOf(b.ask(http.MethodGet, "/userinfo", "Bearer "+issued.access, nil), 401, "bearer-token-invalid")
 	done(b.db.DisableUser(t.Context(), tenant, "sub-of-alice", false, event))
 
+	withdraw := func() {
+		done(b.db.Store.WithdrawConsent(t.Context(), tenant, "sub-of-alice", "web", gatehouse.Circumstance{}))
+	}
+	issued = s.tokens()
+	b.db.before["IssueCode"] = withdraw
+	if location := b.ask(http.MethodGet, request(), "", nil).Header.Get("Location"); !strings.HasPrefix(location, "/consent?i=") {
+		t.Errorf("a code without the consent that it relies on: %s", location)
+	}
+	b.wantPageOf(b.ask(http.MethodGet, "/userinfo", "Bearer "+issued.access, nil), 401, "bearer-token-invalid")
+	issued = s.tokens()
+	b.db.before["IssueCode"] = withdraw
+	if location := b.ask(http.MethodGet, request("prompt", "none"), "", nil).Header.Get("Location"); !strings.HasPrefix(location, webCallback+"?error=consent_required&") {
+		t.Errorf("a code without the consent that it relies on, silently: %s", location)
+	}
+
 	issued = s.tokens()
 	sessionID := s.claims(issued.id)["sid"].(string)
 	consent := s.Get(request("prompt", "consent"))

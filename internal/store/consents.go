@@ -16,11 +16,11 @@ func (a *act) consent(consents []gatehouse.Consent, event gatehouse.Event) error
 		}
 	}
 	for _, consent := range consents {
-		var before string
-		if _, err := a.one(sqlConsentScope, []any{&before}, a.tenant, event.Subject, event.ClientID, consent.Resource); err != nil {
+		before, _, err := a.consentScope(a.tenant, event.Subject, event.ClientID, consent.Resource)
+		if err != nil {
 			return err
 		}
-		scope := oauth.Scope(strings.Fields(before)).Union(consent.Scope)
+		scope := before.Union(consent.Scope)
 		if _, err := a.exec(sqlPutConsent, a.tenant, event.Subject, event.ClientID, consent.Resource, scope.String(), millis(a.now)); err != nil {
 			return err
 		}
@@ -29,6 +29,24 @@ func (a *act) consent(consents []gatehouse.Consent, event gatehouse.Event) error
 		}
 	}
 	return nil
+}
+
+func (c *connection) consentScope(tenant gatehouse.TenantID, subject, clientID, resource string) (scope oauth.Scope, found bool, err error) {
+	var text string
+	found, err = c.one(sqlConsentScope, []any{&text}, tenant, subject, clientID, resource)
+	return strings.Fields(text), found, err
+}
+
+// consented says whether the user still allows the client all of it. Who withdraws a consent
+// seizes the user, whom the act must hold.
+func (a *act) consented(subject, clientID string, consents []gatehouse.Consent) (bool, error) {
+	for _, consent := range consents {
+		scope, found, err := a.consentScope(a.tenant, subject, clientID, consent.Resource)
+		if err != nil || !found || !scope.Covers(consent.Scope) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // Consent returns what a user allowed a client, one for each resource.

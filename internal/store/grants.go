@@ -66,7 +66,8 @@ func (s *Store) GrantOfHandle(ctx context.Context, tenant gatehouse.TenantID, ha
 }
 
 // IssueCode gives birth to a grant, unless its origin already did (CodeExists) or its client, user
-// or session has ended (CodeWithdrawn). Consents are remembered with it and its session is seen.
+// or session has ended (CodeWithdrawn), or a consent that it relies on is gone (CodeUnconsented).
+// Consents are remembered with it and its session is seen.
 // CreatedAt and LastUsedAt are the store's.
 func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue gatehouse.CodeIssue) (gatehouse.CodeIssued, error) {
 	g := issue.Grant
@@ -101,6 +102,9 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 				issued = gatehouse.CodeIssued{Outcome: gatehouse.CodeWithdrawn}
 			}
 			return issued, err
+		}
+		if consented, err := a.consented(g.Subject, g.ClientID, issue.ReliesOn); err != nil || !consented {
+			return gatehouse.CodeIssued{Outcome: gatehouse.CodeUnconsented}, undone(err)
 		}
 		event := gatehouse.Event{Subject: g.Subject, ClientID: g.ClientID, Grant: g.Handle, SessionID: g.SessionID, By: issue.By}
 		if err := a.consent(issue.Consents, event); err != nil {

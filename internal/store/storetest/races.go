@@ -173,29 +173,54 @@ func races(t *testing.T, open Open) {
 		is(t, rounds)(total, nil)
 		is(t, racers*rounds)(len(s.events("note")), nil)
 	})
-	t.Run("disabling a user against everything", func(t *testing.T) {
-		disableRace(t, open, func(s *stage) (bool, error) { return s.DisableUser(t.Context(), tenant, subject, true, byCLI) }, true)
-	})
-	t.Run("disabling a client against everything", func(t *testing.T) {
-		disableRace(t, open, func(s *stage) (bool, error) { return s.DisableClient(t.Context(), tenant, clientID, true, byCLI) }, false)
-	})
-	t.Run("deleting a client against everything", func(t *testing.T) {
-		disableRace(t, open, func(s *stage) (bool, error) { return s.DeleteClient(t.Context(), tenant, clientID, byCLI) }, true)
-	})
-	t.Run("ending a session against everything", func(t *testing.T) {
-		disableRace(t, open, func(s *stage) (bool, error) {
+	for name, end := range map[string]ending{
+		"disabling a user": {act: func(s *stage) (bool, error) { return s.DisableUser(t.Context(), tenant, subject, true, byCLI) }, ends: true},
+		"disabling a client": {act: func(s *stage) (bool, error) {
+			return s.DisableClient(t.Context(), tenant, clientID, true, byCLI)
+		}},
+		"deleting a client": {act: func(s *stage) (bool, error) { return s.DeleteClient(t.Context(), tenant, clientID, byCLI) }, ends: true},
+		"ending a session": {act: func(s *stage) (bool, error) {
 			return s.EndSession(t.Context(), tenant, sessionID, gatehouse.EndedByLogout, from)
-		}, true)
-	})
+		}, ends: true},
+		"withdrawing consent": {act: func(s *stage) (bool, error) {
+			return s.WithdrawConsent(t.Context(), tenant, subject, clientID, from)
+		}, ends: true, consented: true},
+	} {
+		t.Run(name+" against everything", func(t *testing.T) { endingRace(t, open, end) })
+	}
 }
 
-// disableRace issues, redeems and rotates while disable happens. Nothing may live after it: what
+// ending is an act after which nothing may live that was born before it.
+type ending struct {
+	act func(*stage) (bool, error)
+	// ends says that grants end; else they rest.
+	ends bool
+	// consented says that what is issued relies on a consent, which the act takes away.
+	consented bool
+}
+
+func (e ending) issue(s *stage) gatehouse.CodeIssue {
+	issue := s.newIssue("openid")
+	if e.consented {
+		issue.ReliesOn = []gatehouse.Consent{{Scope: []string{"openid"}}}
+	}
+	return issue
+}
+
+// endingRace issues, redeems and rotates while the ending happens. Nothing may live after it: what
 // was accepted before it has ended, or at least is refused.
-func disableRace(t *testing.T, open Open, disable func(*stage) (bool, error), ends bool) {
+func endingRace(t *testing.T, open Open, end ending) {
 	for round := range rounds(5) {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			both := replicated(t, open)
 			s := both[0]
+			after := gatehouse.CodeWithdrawn
+			if end.consented {
+				after = gatehouse.CodeUnconsented
+				first := s.newIssue("openid")
+				first.Consents = []gatehouse.Consent{{Scope: []string{"openid"}}}
+				is(t, gatehouse.CodeAccepted)(s.issued(tenant, first))
+			}
 			var lock sync.Mutex
 			var grants []gatehouse.Grant
 			var accepted atomic.Int64
@@ -204,12 +229,12 @@ func disableRace(t *testing.T, open Open, disable func(*stage) (bool, error), en
 					for accepted.Load() < 20 { // let some go before
 						runtime.Gosched()
 					}
-					_, err := disable(s)
+					_, err := end.act(s)
 					return struct{}{}, err
 				}
 				s := both[racer%2]
 				for range 10 {
-					issue := s.newIssue("openid")
+					issue := end.issue(s)
 					outcome, err := s.issued(tenant, issue)
 					if err != nil || outcome != gatehouse.CodeAccepted {
 						return struct{}{}, err
@@ -227,10 +252,10 @@ func disableRace(t *testing.T, open Open, disable func(*stage) (bool, error), en
 				}
 				return struct{}{}, nil
 			})
-			is(t, gatehouse.CodeWithdrawn)(s.issued(tenant, s.newIssue("openid")))
+			is(t, after)(s.issued(tenant, end.issue(s)))
 			for _, g := range grants {
 				row := s.row(g.ID)
-				if ends && !row.Ended() {
+				if end.ends && !row.Ended() {
 					t.Fatalf("a grant was left behind: %+v", row)
 				}
 				if row.Code.RedeemedAt.IsZero() {

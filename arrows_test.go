@@ -23,7 +23,7 @@ import (
 // imports; the empty path is the root package. Packages below one of trees belong to it.
 var layers = map[string]int{
 	"oauth": 1, "jose": 1, "kv": 1, "egress": 1,
-	"internal/secret": 1, "internal/seal": 1, "internal/config": 1, "internal/spec": 1, "internal/metrics": 1,
+	"internal/secret": 1, "internal/seal": 1, "internal/config": 1, "internal/spec": 1, "internal/metrics": 1, "internal/tracing": 1,
 
 	"": 2, "token": 2, "dpop": 2, "jwks": 2, "revocation": 2,
 	"kv/kvtest":                   2,
@@ -63,6 +63,7 @@ var outside = map[string][]string{
 	"golang.org/x/sync":                    {"jwks", "internal/keyring", "internal/store", "internal/server", "internal/dev", "cmd/gatehouse"},
 	"golang.org/x/term":                    {"cmd/gatehouse"}, // a password typed without an echo
 	"github.com/prometheus/client_golang":  {"internal/metrics"},
+	"go.opentelemetry.io/otel":             {"internal/tracing"},
 
 	// Outside clients that the product is tried with, never part of it.
 	"github.com/go-jose/go-jose/v4": {},

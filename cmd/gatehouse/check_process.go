@@ -52,6 +52,11 @@ func (e *examination) checkAddresses() {
 	default:
 		e.warn("metrics", "metrics.listen: 127.0.0.1:9464, or a firewall before it", "whoever reaches %s reads the names of clients and how often they ask", address)
 	}
+	if t := e.process.Tracing; t.TrustIncoming {
+		e.warn("tracing", "trust_incoming: false, unless only a gateway of yours reaches this server", "callers choose the ids of traces, and what is traced")
+	} else if t.Endpoint != "" {
+		e.ok("tracing", "to %s", t.Endpoint)
+	}
 	if e.process.Log.Level == "debug" {
 		e.warn("log", "log.level: info", "log.level is debug, which is much to keep")
 	}

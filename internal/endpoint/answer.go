@@ -13,6 +13,7 @@ type Answer struct {
 	// Endpoint is "" when the request reached none.
 	Endpoint string
 	Tenant   gatehouse.TenantID
+	ID       string
 	Method   string
 	Status   int
 	Took     time.Duration
@@ -34,7 +35,7 @@ func (m *Mux) answered(kept *statusKeeper, r *Request, began time.Time) {
 	if status == 0 { // net/http's own, when nothing was said
 		status = http.StatusOK
 	}
-	m.config.Answered(Answer{r.endpoint, r.Tenant.ID, r.Method, status, time.Since(began), r.notes})
+	m.config.Answered(r.Context(), Answer{r.endpoint, r.Tenant.ID, r.ID, r.Method, status, time.Since(began), r.notes})
 }
 
 // statusKeeper remembers the status of an answer.

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -24,7 +25,7 @@ func TestEveryRequestIsToldOfOnce(t *testing.T) {
 	panicking.Serve = func(http.ResponseWriter, *Request) error { panic("in the middle") }
 	b := newBench(t, row("plain", "/plain", http.MethodGet), noting, refusing, panicking)
 	var told []Answer
-	b.config.Answered = func(a Answer) { told = append(told, a) }
+	b.config.Answered = func(_ context.Context, a Answer) { told = append(told, a) }
 	for _, c := range []struct {
 		method, path, endpoint string
 		status                 int

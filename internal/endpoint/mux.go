@@ -54,9 +54,9 @@ type Config struct {
 	Origins Origins
 	Log     *slog.Logger
 	// Refused, when set, is told of every refusal after it was logged.
-	Refused func(Refusal)
+	Refused func(context.Context, Refusal)
 	// Answered, when set, is told of every request after it was answered.
-	Answered func(Answer)
+	Answered func(context.Context, Answer)
 	// Secure adds Strict-Transport-Security to every answer.
 	Secure bool
 }
@@ -197,7 +197,7 @@ func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
 	}
 	m.config.Log.LogAttrs(r.Context(), level, "refused", attrs...)
 	if m.config.Refused != nil {
-		m.config.Refused(Refusal{refusal.ID, row.Name, r.Tenant.ID, refusal, r.ID, Address(r.Request), r.notes})
+		m.config.Refused(r.Context(), Refusal{refusal.ID, row.Name, r.Tenant.ID, refusal, r.ID, Address(r.Request), r.notes})
 	}
 	if r.answer != nil {
 		r.answer(w, refusal)
@@ -220,7 +220,7 @@ func (m *Mux) recovered(w http.ResponseWriter, r *Request) {
 	m.config.Log.LogAttrs(r.Context(), slog.LevelError, "panic",
 		slog.String("id", fault.ID), slog.String("request", r.ID), slog.Any("cause", cause), slog.String("stack", string(debug.Stack())))
 	if m.config.Refused != nil {
-		m.config.Refused(Refusal{fault.ID, "panic", r.Tenant.ID, fault, r.ID, Address(r.Request), r.notes})
+		m.config.Refused(r.Context(), Refusal{fault.ID, "panic", r.Tenant.ID, fault, r.ID, Address(r.Request), r.notes})
 	}
 	oauth.WriteError(w, r.Request, fault)
 }

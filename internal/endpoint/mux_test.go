@@ -57,7 +57,7 @@ func newBench(t *testing.T, rows ...Row) *bench {
 	var err error
 	b.Mux, err = NewMux(Config{
 		Rows: rows, Tenancy: &b.tenancy, Origins: &b.origins, Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
-		Refused: func(r Refusal) { b.refused = append(b.refused, r) },
+		Refused: func(_ context.Context, r Refusal) { b.refused = append(b.refused, r) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/egress"
 	"gatehouse/internal/config"
+	"gatehouse/internal/tracing"
 	"gatehouse/oauth"
 )
 
@@ -42,6 +43,7 @@ type Config struct {
 	TLS             TLS             `yaml:"tls"`
 	Log             Log             `yaml:"log"`
 	Metrics         Metrics         `yaml:"metrics"`
+	Tracing         Tracing         `yaml:"tracing"`
 	Egress          Egress          `yaml:"egress"`
 	PasswordHashing PasswordHashing `yaml:"password_hashing"`
 
@@ -75,6 +77,42 @@ type Metrics struct {
 	// Listen is an address of its own, with no TLS and no sign-in: loopback,
 	// or a network that only the operators reach. Nobody can read when empty.
 	Listen string `yaml:"listen"`
+}
+
+// Tracing says where OpenTelemetry's traces go.
+type Tracing struct {
+	// Endpoint is the URL of a collector that takes OTLP over HTTP. Nothing is
+	// traced when empty.
+	Endpoint string `yaml:"endpoint"`
+	// Sample is the share of requests that are traced, up to 1, which it is
+	// when 0.
+	Sample float64 `yaml:"sample"`
+	// TrustIncoming continues the traces that callers name: for servers that
+	// only a gateway of the operator's reaches.
+	TrustIncoming bool `yaml:"trust_incoming"`
+}
+
+func (t Tracing) share() float64 {
+	if t.Sample == 0 {
+		return 1
+	}
+	return t.Sample
+}
+
+func (t Tracing) check() error {
+	if t.Endpoint == "" {
+		if t != (Tracing{}) {
+			return errors.New("tracing needs an endpoint, such as http://127.0.0.1:4318")
+		}
+		return nil
+	}
+	if err := tracing.CheckEndpoint(t.Endpoint); err != nil {
+		return fmt.Errorf("tracing.endpoint %w", err)
+	}
+	if !(t.Sample >= 0 && t.Sample <= 1) {
+		return errors.New("tracing.sample must be above 0 and at most 1")
+	}
+	return nil
 }
 
 // Egress is for fetches of addresses that clients or users supplied.
@@ -167,6 +205,9 @@ func (c Config) Check() error {
 	}
 	if c.Metrics.Listen != "" && c.Metrics.Listen == c.Listen {
 		complain("metrics.listen must differ from listen: what is public must not show the metrics")
+	}
+	if err := c.Tracing.check(); err != nil {
+		problems = append(problems, err)
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		complain("tls needs both certificate and key")

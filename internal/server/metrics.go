@@ -12,6 +12,7 @@ import (
 	"gatehouse/internal/endpoint"
 	"gatehouse/internal/metrics"
 	"gatehouse/internal/store"
+	"gatehouse/internal/tracing"
 	"gatehouse/oauth"
 )
 
@@ -61,8 +62,11 @@ var loginRefusals = map[string]string{
 	"login-wrong": metrics.LoginWrong, "login-throttled": metrics.LoginThrottled, "login-busy": metrics.LoginBusy,
 }
 
-func (s *Server) refused(refusal endpoint.Refusal) {
+func (s *Server) refused(ctx context.Context, refusal endpoint.Refusal) {
 	s.refusals.add(refusal)
+	if s.tracer != nil {
+		tracing.Refused(ctx, refusal.Error.Rule, refusal.ID)
+	}
 	if s.metrics == nil {
 		return
 	}

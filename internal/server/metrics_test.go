@@ -206,7 +206,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 			t.Errorf("there is no rule %s", rule)
 		}
 	}
-	r.refused(endpoint.Refusal{Error: oauth.Refuse("login-throttled", oauth.TemporarilyUnavailable, "Later.")})
+	r.refused(t.Context(), endpoint.Refusal{Error: oauth.Refuse("login-throttled", oauth.TemporarilyUnavailable, "Later.")})
 	text := r.scrape(t, address)
 	for _, line := range []string{
 		`gatehouse_logins_total{outcome="succeeded"} 1`, `gatehouse_logins_total{outcome="throttled"} 1`, `gatehouse_logins_total{outcome="wrong"} 0`,

@@ -25,6 +25,7 @@ import (
 	"gatehouse/internal/seal"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
+	"gatehouse/internal/tracing"
 	"gatehouse/kv"
 )
 
@@ -39,6 +40,7 @@ type Server struct {
 	outbound *egress.Client
 	hasher   *secret.Hasher
 	metrics  *metrics.Metrics // nil when nobody reads them
+	tracer   *tracing.Tracer  // nil when nothing is traced
 	limits   listenerLimits
 	clock    func() time.Time // for what is not in the database
 }
@@ -60,12 +62,19 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	if err := config.makeDirectories(); err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(ctx, config.StoreConfig(log)); err != nil {
+	if err = s.openTracer(ctx); err != nil {
 		return nil, err
+	}
+	database := config.StoreConfig(s.log)
+	if s.tracer != nil {
+		database.Trace = s.tracer.Act
+	}
+	if s.store, err = store.Open(ctx, database); err != nil {
+		return nil, errors.Join(err, s.closeTracer())
 	}
 	defer func() {
 		if err != nil {
-			_ = s.store.Close()
+			_ = s.Close()
 		}
 	}()
 	if s.keys, err = s.openKeys(ctx); err != nil {
@@ -200,7 +209,7 @@ func (s *Server) assemble() error {
 	people := login.New(login.Config{Pages: pages, Store: counted, Flow: protocol, Passwords: s.hasher, Counters: s.counters()})
 	rows := slices.Concat(protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
-		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.answered(rows),
+		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.told(s.answered(rows)),
 		Tenancy: newTenancy(s.store, s.keys, public),
 		Origins: &origins{store: s.store},
 	})
@@ -218,10 +227,14 @@ func (s *Server) counters() kv.Store {
 
 // Handler serves every endpoint.
 func (s *Server) Handler() http.Handler {
+	var handler http.Handler = s.mux
 	if s.config.Log.Access {
-		return s.accessLog(s.mux)
+		handler = s.accessLog(handler)
 	}
-	return s.mux
+	if s.tracer != nil {
+		handler = s.tracer.Handler(handler)
+	}
+	return handler
 }
 
 // Rows returns the endpoint table.
@@ -237,5 +250,5 @@ func (s *Server) Store() *store.Store { return s.store }
 // egress settings.
 func (s *Server) Outbound() *egress.Client { return s.outbound }
 
-// Close closes the database.
-func (s *Server) Close() error { return s.store.Close() }
+// Close closes the database, and delivers the last traces.
+func (s *Server) Close() error { return errors.Join(s.store.Close(), s.closeTracer()) }

@@ -82,11 +82,13 @@ func write[T any](ctx context.Context, s *Store, what string, tenant gatehouse.T
 
 func writeAt[T any](ctx context.Context, s *Store, pace pace, what string, tenant gatehouse.TenantID, run func(*act) (T, error)) (T, error) {
 	var value, none T
+	ctx, end := s.traced(ctx, what)
 	err := s.engine.do(ctx, pace, func(a *act) (err error) {
 		a.tenant = tenant
 		value, err = run(a)
 		return err
 	})
+	end(err)
 	if err != nil {
 		return none, fmt.Errorf("store: %s: %w", what, err)
 	}

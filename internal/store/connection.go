@@ -136,10 +136,12 @@ func (p *filePool) query(ctx context.Context, run func(*connection) error) error
 // read runs a query that changes nothing.
 func read[T any](ctx context.Context, s *Store, what string, query func(*connection) (T, error)) (T, error) {
 	var value, none T
+	ctx, end := s.traced(ctx, what)
 	err := s.pool.query(ctx, func(c *connection) (err error) {
 		value, err = query(c)
 		return err
 	})
+	end(err)
 	if err != nil {
 		return none, fmt.Errorf("store: %s: %w", what, err)
 	}

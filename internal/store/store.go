@@ -26,6 +26,9 @@ type Config struct {
 	// Patience is the longest that an act or a query on PostgreSQL takes before it fails with
 	// ErrUnavailable; when 0, 1.7 seconds, so that a request is answered within two.
 	Patience time.Duration
+	// Trace, when set, is told when an act or a query begins and, through the function that it
+	// returns, how it ended.
+	Trace func(ctx context.Context, what string) (context.Context, func(error))
 }
 
 // Store is an open database. Its methods may be called by many goroutines at once.
@@ -36,6 +39,7 @@ type Store struct {
 	snapshot *snapshot
 	touches  *touches
 	kv       sqlKV
+	trace    func(ctx context.Context, what string) (context.Context, func(error)) // nil when nobody looks
 
 	// Of a store on SQLite.
 	db     *database
@@ -61,7 +65,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
+	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
 	s.kv.store = s
 	if config.URL != "" {
 		if config.Path != "" {
@@ -184,4 +188,14 @@ func (s *Store) ClockOffset() time.Duration {
 		return 0
 	}
 	return time.Duration(s.postgres.offset.Load())
+}
+
+func untraced(error) {}
+
+// traced tells who looks that an act or a query begins.
+func (s *Store) traced(ctx context.Context, what string) (context.Context, func(error)) {
+	if s.trace == nil {
+		return ctx, untraced
+	}
+	return s.trace(ctx, what)
 }

@@ -41,14 +41,13 @@ type Config struct {
 	Rules []string
 	// PasswordsWaiting is how many callers wait for a slot of argon2id now.
 	PasswordsWaiting func() int
-	// Store is what the database's writer did so far; nil when the engine does
-	// not commit many acts together.
+	// Store is what the database's acts came to so far.
 	Store func() StoreLoad
 }
 
-// StoreLoad is what a database's writer did since it was opened.
+// StoreLoad is what was done in a database since it was opened.
 type StoreLoad struct {
-	Waiting    int // acts in the queue now
+	Waiting    int // acts that wait for their turn now
 	Acts       uint64
 	Commits    uint64
 	Committing time.Duration // from the first act of a batch to its commit
@@ -126,10 +125,10 @@ func (m *Metrics) watch(config Config) {
 		gauge("gatehouse_passwords_waiting", "Sign-ins that wait for a slot to check their password.", func() float64 { return float64(waiting()) })
 	}
 	if load := config.Store; load != nil {
-		gauge("gatehouse_store_acts_waiting", "Acts that wait for the database's writer.", func() float64 { return float64(load().Waiting) })
-		counter("gatehouse_store_acts_total", "Acts that were answered by a commit of the database's writer.", func() float64 { return float64(load().Acts) })
-		counter("gatehouse_store_commits_total", "Commits of the database's writer.", func() float64 { return float64(load().Commits) })
-		counter("gatehouse_store_commit_seconds_total", "Seconds that the database's writer spent on batches and their commits.", func() float64 { return load().Committing.Seconds() })
+		gauge("gatehouse_store_acts_waiting", "Acts that wait for their turn at the database.", func() float64 { return float64(load().Waiting) })
+		counter("gatehouse_store_acts_total", "Acts that were answered by a commit.", func() float64 { return float64(load().Acts) })
+		counter("gatehouse_store_commits_total", "Commits of the database.", func() float64 { return float64(load().Commits) })
+		counter("gatehouse_store_commit_seconds_total", "Seconds spent on acts and their commits.", func() float64 { return load().Committing.Seconds() })
 	}
 }
 

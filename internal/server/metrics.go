@@ -21,14 +21,10 @@ func (s *Server) newMetrics() *metrics.Metrics {
 	if s.config.Metrics.Listen == "" {
 		return nil
 	}
-	config := metrics.Config{Version: buildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting}
-	if _, counted := s.store.Load(); counted {
-		config.Store = func() metrics.StoreLoad {
-			load, _ := s.store.Load()
-			return metrics.StoreLoad(load)
-		}
-	}
-	return metrics.New(config)
+	return metrics.New(metrics.Config{
+		Version: buildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting,
+		Store: func() metrics.StoreLoad { return metrics.StoreLoad(s.store.Load()) },
+	})
 }
 
 func buildVersion() string {

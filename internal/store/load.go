@@ -5,27 +5,24 @@ import (
 	"time"
 )
 
-// Load is what the writer of an SQLite database did since the store was opened.
+// Load is what the store did since it was opened.
 type Load struct {
-	Waiting    int // acts that wait in the queue now
+	Waiting    int // acts, and with PostgreSQL queries, that wait for their turn now
 	Acts       uint64
 	Commits    uint64
-	Committing time.Duration // on batches of acts, each with its commit
+	Committing time.Duration // on acts that were committed, of those in one batch together
 }
 
-// Load returns what the writer did, and false with PostgreSQL, where each act commits by itself.
-func (s *Store) Load() (Load, bool) {
-	if s.writer == nil {
-		return Load{}, false
+// Load returns what the store did.
+func (s *Store) Load() Load {
+	if p := s.postgres; p != nil {
+		waiting := int(p.waiting.Load()) - p.db.Stats().InUse
+		return p.work.load(max(waiting, 0))
 	}
-	w := &s.writer.work
-	return Load{
-		Waiting: len(s.writer.queue), Acts: w.acts.Load(), Commits: w.commits.Load(),
-		Committing: time.Duration(w.nanoseconds.Load()),
-	}, true
+	return s.writer.work.load(len(s.writer.queue))
 }
 
-// work counts batches that were committed.
+// work counts what was committed: on SQLite batches, on PostgreSQL single acts.
 type work struct {
 	acts, commits, nanoseconds atomic.Uint64
 }
@@ -34,4 +31,8 @@ func (w *work) add(acts int, took time.Duration) {
 	w.acts.Add(uint64(acts))
 	w.commits.Add(1)
 	w.nanoseconds.Add(uint64(took))
+}
+
+func (w *work) load(waiting int) Load {
+	return Load{Waiting: waiting, Acts: w.acts.Load(), Commits: w.commits.Load(), Committing: time.Duration(w.nanoseconds.Load())}
 }

@@ -61,6 +61,7 @@ type postgres struct {
 
 	acts    chan struct{} // those under way, fewer than connections: queries always find one
 	waiting atomic.Int64  // acts and queries, with those under way
+	work    work
 	closed  <-chan struct{}
 	quiet   sync.WaitGroup // the keeper
 

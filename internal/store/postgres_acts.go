@@ -80,6 +80,7 @@ func (p *postgres) attempt(ctx context.Context, pace pace, run func(*act) error)
 		return err
 	}
 	defer conn.Close()
+	began := time.Now()
 	c := &connection{conn: conn, ctx: ctx}
 	if err := c.beginTransaction(); err != nil {
 		return err
@@ -105,6 +106,7 @@ func (p *postgres) attempt(ctx context.Context, pace pace, run func(*act) error)
 		c.abandon()
 		return &commitError{err}
 	}
+	p.work.add(1, time.Since(began))
 	if a.moved {
 		p.onChange() // before the answer: who changed something sees the change
 	}

@@ -140,7 +140,7 @@ func TestPostgreSQLIsMigratedOnce(t *testing.T) {
 
 func TestAFailingActLeavesNothingInPostgreSQL(t *testing.T) {
 	s, _ := openPostgresTest(t, nil)
-	broken := errors.New("broken")
+	before, broken := s.Load(), errors.New("broken")
 	for _, row := range []struct {
 		run  func(*act) error
 		want string
@@ -161,6 +161,10 @@ func TestAFailingActLeavesNothingInPostgreSQL(t *testing.T) {
 	}
 	if got := strings.Join(notes(t, s), " "); got != "first second" {
 		t.Errorf("what stands: %q", got)
+	}
+	after := s.Load()
+	if after.Acts-before.Acts != 2 || after.Commits-before.Commits != 2 || after.Committing <= before.Committing || after.Waiting != 0 {
+		t.Errorf("before %+v, after %+v", before, after)
 	}
 }
 

@@ -101,7 +101,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if at.apiIdentifier != at.api {
 		ready.APIResource = at.apiIdentifier
 	}
-	if err := furnish(ctx, issuer.Store(), data, kept, own, at, &ready); err != nil {
+	if err := furnish(ctx, issuer, data, kept, own, at, &ready); err != nil {
 		return unlessEnded(ctx, err)
 	}
 	return perform(ctx, o, doors, at, issuer, ready, log)

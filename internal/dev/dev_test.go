@@ -352,6 +352,10 @@ func TestOwnTenantFile(t *testing.T) {
 	if complaint := fails(t, dev.Options{Apply: writeFile(t, "clients:\n  - client_id: x\n    grant_types: [implicit]\n")}); !strings.Contains(complaint, "tenant.yaml") || !strings.Contains(complaint, "clients[0] (x).grant_types[0]") {
 		t.Error(complaint)
 	}
+	sector := "clients:\n  - client_id: x\n    token_endpoint_auth_method: none\n    subject_type: pairwise\n    redirect_uris: [https://x.example/cb]\n    sector_identifier_uri: https://127.0.0.1/sector.json\n"
+	if complaint := fails(t, dev.Options{Apply: writeFile(t, sector)}); !strings.Contains(complaint, "could not be fetched") {
+		t.Errorf("%s", complaint)
+	}
 	if complaint := fails(t, dev.Options{Apply: "/nowhere/tenant.yaml"}); !strings.Contains(complaint, "no such file") {
 		t.Error(complaint)
 	}

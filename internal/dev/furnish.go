@@ -12,6 +12,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/admin"
 	"gatehouse/internal/secret"
+	"gatehouse/internal/server"
 	"gatehouse/oauth"
 )
 
@@ -58,14 +59,15 @@ func checkOwnRedirect(text string) error {
 
 const actor = "dev"
 
-// furnish puts the demonstration and the developer's own file into the
+// furnish puts the demonstration and the developer's own file into the issuer's
 // database, and writes into ready who and what is there. kept is what the
 // data directory remembers; it is written again.
-func furnish(ctx context.Context, db admin.Store, data string, kept note, brought own, at urls, ready *Ready) error {
+func furnish(ctx context.Context, issuer *server.Server, data string, kept note, brought own, at urls, ready *Ready) error {
 	kept.fill()
 	if err := kept.write(data); err != nil {
 		return fmt.Errorf("keep the addresses and client secrets: %w", err)
 	}
+	db := issuer.Store()
 	demo := demoFile(at, kept.Secrets, brought.redirectURIs)
 	if kept.Furnished {
 		if err := leaveRemoved(ctx, db, &demo); err != nil {
@@ -75,7 +77,7 @@ func furnish(ctx context.Context, db admin.Store, data string, kept note, brough
 	file := join(brought.file, demo)
 	addRedirects(file.Clients[:len(brought.file.Clients)], brought.redirectURIs)
 	hasher := secret.NewHasher(secret.Params{MemoryKiB: hashMemoryMiB << 10, Passes: hashPasses})
-	report, err := admin.Apply(ctx, db, hasher, gatehouse.DefaultTenant, at.issuer, file, admin.Options{Actor: actor})
+	report, err := admin.Apply(ctx, db, hasher, gatehouse.DefaultTenant, at.issuer, file, admin.Options{Actor: actor, Fetch: issuer.Outbound()})
 	if err != nil && brought.name != "" {
 		return fmt.Errorf("%s:\n%w", brought.name, err)
 	}

@@ -148,6 +148,28 @@ func TestWhatOneServerEndsTheOtherRefuses(t *testing.T) {
 	within(t, http.StatusUnauthorized, func() gatehousetest.Answer { return service(t, there) })
 }
 
+func TestTenantsOfOneServerAreThoseOfTheOther(t *testing.T) {
+	here, there := replicas(t)
+	blue := here.AddTenant(t, "blue", "", tenant)
+	atTheOther := func() gatehousetest.Answer {
+		return there.Post(t, "/t/blue/token", "web", webSecret, url.Values{"grant_type": {"client_credentials"}})
+	}
+	within(t, http.StatusOK, atTheOther)
+	if token := atTheOther().Member("access_token"); blue.Post(t, "/introspect", "web", webSecret, url.Values{"token": {token}}).StatusCode != http.StatusOK {
+		t.Error("the tenant has other keys here")
+	}
+	for _, disabled := range []bool{true, false} {
+		if _, err := here.Server().Store().DisableTenant(t.Context(), "blue", disabled, gatehouse.Event{Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		want := http.StatusOK
+		if disabled {
+			want = http.StatusNotFound
+		}
+		within(t, want, atTheOther)
+	}
+}
+
 func TestTwoServersCountFailedLoginsTogether(t *testing.T) {
 	here, there := replicas(t)
 	both := [2]*gatehousetest.Issuer{here, there}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"gatehouse"
 	"gatehouse/internal/spec"
 	"gatehouse/internal/store"
@@ -199,26 +201,32 @@ func TestTenantsWhileTheDatabaseIsAway(t *testing.T) {
 func TestAThousandTenants(t *testing.T) {
 	config := Config{PublicURL: "https://id.example", Data: t.TempDir()}
 	s := open(t, config, quiet())
-	keys, err := s.keys.FirstKeys("template")
-	if err != nil {
-		t.Fatal(err)
-	}
+	broken := []gatehouse.StoredKey{{ID: "broken", Purpose: gatehouse.KeySign, Sealed: []byte("nobody can open this")}}
 	const tenants = 1000
+	var making errgroup.Group // together they share commits
+	making.SetLimit(64)
 	for i := range tenants {
-		id := gatehouse.TenantID("tenant-" + strconv.Itoa(i))
-		if _, err := s.store.CreateTenant(t.Context(), gatehouse.TenantRecord{ID: id}, gatehouse.Settings{}, keys, gatehouse.Event{}); err != nil {
-			t.Fatal(err)
-		}
+		making.Go(func() error {
+			id := gatehouse.TenantID("tenant-" + strconv.Itoa(i))
+			_, err := s.store.CreateTenant(t.Context(), gatehouse.TenantRecord{ID: id}, gatehouse.Settings{}, broken, gatehouse.Event{})
+			return err
+		})
+	}
+	if err := making.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	makeTenant(t, s, "blue", "")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// The keys of the others were sealed for another tenant: opening any of them would fail.
+	// Who opens the keys of any other fails.
 	again := open(t, config, quiet())
 	defer again.Close()
 	if status, issuer, text := get(again, "id.example", "/t/blue/.well-known/openid-configuration"); status != http.StatusOK || issuer != "https://id.example/t/blue" {
 		t.Errorf("%d %s", status, text)
+	}
+	if status, _, _ := get(again, "id.example", "/t/tenant-7/jwks"); status != http.StatusServiceUnavailable && status != http.StatusInternalServerError {
+		t.Errorf("keys that cannot be opened: %d", status)
 	}
 	if records, err := again.store.Tenants(t.Context(), "", 1000); err != nil || len(records) != 1000 {
 		t.Errorf("%d tenants, %v", len(records), err)

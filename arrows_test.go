@@ -28,6 +28,7 @@ var layers = map[string]int{
 	"": 2, "token": 2, "dpop": 2, "jwks": 2, "revocation": 2,
 	"kv/kvtest":                   2,
 	"internal/store/postgrestest": 2,
+	"internal/redistest":          2,
 
 	"internal/endpoint": 3, // its rows take the Tenant, one of the root's nouns
 
@@ -54,6 +55,7 @@ var trees = []string{"bench", "interop", "examples", "scripts"}
 var outside = map[string][]string{
 	"modernc.org/sqlite":                   {"internal/store"},
 	"github.com/jackc/pgx/v5":              {"internal/store", "internal/store/postgrestest"},
+	"github.com/redis/rueidis":             {"kv/kvredis"},
 	"github.com/goccy/go-yaml":             {"internal/config"},
 	"github.com/spf13/cobra":               {"cmd/gatehouse"},
 	"github.com/spf13/pflag":               {"cmd/gatehouse"},

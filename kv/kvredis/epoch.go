@@ -33,11 +33,11 @@ type Epoch struct {
 // the server was flushed, started again, or replaced by a replica. What relies on a mark being kept
 // asks for the epoch after it made the mark, and trusts nothing older than it.
 func (s *Store) Epoch(ctx context.Context) (Epoch, error) {
-	text, err := s.run(ctx, epochScript, s.prefix+"epoch", rand.Text()).ToString()
+	told, err := text(s.run(ctx, epochScript, s.prefix+"epoch", rand.Text()))
 	if err != nil {
 		return Epoch{}, fault("reading the epoch", err)
 	}
-	fields := strings.Fields(text)
+	fields := strings.Fields(told)
 	if len(fields) != 3 {
 		return Epoch{}, fault("reading the epoch", errOther)
 	}

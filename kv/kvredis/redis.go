@@ -141,7 +141,7 @@ func (s *Store) Add(ctx context.Context, key string, value []byte, ttl time.Dura
 	if err := kv.CheckEntry(key, value, ttl); err != nil {
 		return false, err
 	}
-	reply, err := s.do(ctx, s.client.B().Set().Key(s.key(key)).Value(string(value)).Nx().PxMilliseconds(life(ttl)).Build()).ToString()
+	reply, err := text(s.do(ctx, s.client.B().Set().Key(s.key(key)).Value(string(value)).Nx().PxMilliseconds(life(ttl)).Build()))
 	switch {
 	case rueidis.IsRedisNil(err):
 		return false, nil
@@ -162,7 +162,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 	if err := kv.CheckEntry(key, value, ttl); err != nil {
 		return err
 	}
-	reply, err := s.do(ctx, s.client.B().Set().Key(s.key(key)).Value(string(value)).PxMilliseconds(life(ttl)).Build()).ToString()
+	reply, err := text(s.do(ctx, s.client.B().Set().Key(s.key(key)).Value(string(value)).PxMilliseconds(life(ttl)).Build()))
 	if err == nil && reply != "OK" {
 		err = errOther
 	}
@@ -191,11 +191,11 @@ func (s *Store) Incr(ctx context.Context, key string, delta int64, ttl time.Dura
 	if err := kv.CheckEntry(key, nil, ttl); err != nil {
 		return 0, err
 	}
-	text, err := s.run(ctx, incrScript, s.key(key), strconv.FormatInt(delta, 10), strconv.FormatInt(life(ttl), 10)).ToString()
+	digits, err := text(s.run(ctx, incrScript, s.key(key), strconv.FormatInt(delta, 10), strconv.FormatInt(life(ttl), 10)))
 	if err != nil {
 		return 0, fault("counting a key", err)
 	}
-	sum, err := strconv.ParseInt(text, 10, 64)
+	sum, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
 		return 0, fault("counting a key", errOther)
 	}
@@ -213,19 +213,31 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // errOther is a well-formed reply to another question than was asked.
 var errOther = errors.New("the server's reply is not one to the command")
 
+// text is the text that a reply must be.
+func text(reply rueidis.RedisResult) (string, error) {
+	message, err := reply.ToMessage()
+	if err == nil && !message.IsString() {
+		err = errOther
+	}
+	if err != nil {
+		return "", err
+	}
+	return message.ToString()
+}
+
 // value is what a reply to GET or GETDEL holds.
 func value(doing string, reply rueidis.RedisResult) ([]byte, bool, error) {
-	text, err := reply.ToString()
+	held, err := text(reply)
 	switch {
 	case rueidis.IsRedisNil(err):
 		return nil, false, nil
-	case err == nil && len(text) > kv.MaxValueBytes:
+	case err == nil && len(held) > kv.MaxValueBytes:
 		err = errOther
 	}
 	if err != nil {
 		return nil, false, fault(doing, err)
 	}
-	return []byte(text), true, nil
+	return []byte(held), true, nil
 }
 
 // fault is the error of an operation: kv.ErrFull in it when the server has no room.

@@ -18,7 +18,10 @@ import (
 	"gatehouse/kv/kvtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The client closes nodes that left a cluster five seconds later, and is not to be hurried.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+}
 
 const (
 	// timeout is for each operation in the tests, and slack what a busy machine adds.
@@ -84,18 +87,26 @@ func operations(s kv.Store) map[string]func(context.Context) (bool, error) {
 // claims nothing.
 func wantFaults(t *testing.T, s *kvredis.Store) {
 	t.Helper()
+	var group sync.WaitGroup
 	for name, run := range operations(s) {
-		began := time.Now()
-		claimed, err := run(context.Background())
-		if took := time.Since(began); took > 2*timeout+slack {
-			t.Errorf("%s took %v", name, took)
-		}
-		if err == nil || claimed {
-			t.Errorf("%s: %v, %v; want an error that claims nothing", name, claimed, err)
-		}
+		group.Go(func() { wantFault(t, name, run) })
 	}
-	if epoch, err := s.Epoch(context.Background()); err == nil || epoch != (kvredis.Epoch{}) {
-		t.Errorf("Epoch: %v, %v", epoch, err)
+	group.Wait()
+	wantFault(t, "Epoch", func(ctx context.Context) (bool, error) {
+		epoch, err := s.Epoch(ctx)
+		return epoch != (kvredis.Epoch{}), err
+	})
+}
+
+func wantFault(t *testing.T, name string, run func(context.Context) (bool, error)) {
+	t.Helper()
+	began := time.Now()
+	claimed, err := run(context.Background())
+	if took := time.Since(began); took > 2*timeout+slack {
+		t.Errorf("%s took %v", name, took)
+	}
+	if err == nil || claimed {
+		t.Errorf("%s: %v, %v; want an error that claims nothing", name, claimed, err)
 	}
 }
 

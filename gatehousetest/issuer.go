@@ -41,6 +41,9 @@ type Options struct {
 	// Database is the URL of a PostgreSQL database that is there, to be shared
 	// by several servers; the database goes with Data when empty.
 	Database string
+	// Redis is the address of a Redis server of this machine, to be shared by
+	// several servers; there is none when empty.
+	Redis string
 }
 
 // postgresPatience is how long servers of tests wait for PostgreSQL: machines
@@ -79,6 +82,9 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		PublicURL: options.PublicURL, Data: options.Data, Log: server.Log{Level: "debug", Access: true},
 		// The least that the configuration accepts: tests sign in often.
 		PasswordHashing: server.PasswordHashing{MemoryMiB: 19, Passes: 1, Slots: 2},
+	}
+	if options.Redis != "" {
+		config.Redis.Addresses = []string{options.Redis}
 	}
 	if options.Tenant != "" {
 		config.Apply = filepath.Join(options.Data, "tenant.yaml")

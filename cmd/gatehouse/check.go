@@ -80,6 +80,7 @@ in order (ok), weaker than it could be (warn) or broken (fail), and what to do:
   the configuration file and the GATEHOUSE_ variables, the tenant file to apply
   TLS: the certificate, its key and when it expires
   the key file: who may read it, and whether it belongs to the database
+  Redis, if there is one: whether it answers, and refuses when it is full
   the database: clock, the ages of keys, every weakening switch of a client
   the public URL as others see it: issuer, HSTS, cookies, no metrics
 
@@ -157,6 +158,7 @@ func (e *examination) examine(ctx context.Context, file string) {
 	e.checkCertificate()
 	outbound := e.checkEgress(roots)
 	kek, readable := e.checkKeyFile()
+	e.checkRedis(ctx)
 	e.withDatabase(ctx, func(db database) {
 		e.checkClock(db)
 		e.checkKeys(ctx, db, kek, readable)

@@ -46,7 +46,8 @@ type Server struct {
 	Port int
 	// Dir is the server's own directory.
 	Dir string
-	// Password is what the test's own commands sign in with, as the default user.
+	// Password is what the test's own commands sign in with, as the default user; a test that
+	// starts a server with one sets it.
 	Password string
 
 	program   string
@@ -133,7 +134,8 @@ func (s *Server) run(t testing.TB) bool {
 			return false
 		default:
 		}
-		if reply, err := s.ask("PING"); err == nil && reply == "PONG" {
+		reply, err := s.ask("PING")
+		if reply == "PONG" || err != nil && strings.HasPrefix(err.Error(), "NOAUTH") {
 			return true
 		}
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	CAFile string `yaml:"ca_file"`
 
 	TLS             TLS             `yaml:"tls"`
+	Redis           Redis           `yaml:"redis"`
 	Log             Log             `yaml:"log"`
 	Metrics         Metrics         `yaml:"metrics"`
 	Tracing         Tracing         `yaml:"tracing"`
@@ -162,7 +163,7 @@ func (c *Config) resolve(directory string) {
 	if c.Database != "" && !filepath.IsAbs(c.Database) && !strings.Contains(c.Database, "://") {
 		c.Database = filepath.Join(directory, c.Database)
 	}
-	for _, path := range []*string{&c.Data, &c.KeyFile, &c.Apply, &c.CAFile, &c.TLS.Certificate, &c.TLS.Key} {
+	for _, path := range append(c.Redis.paths(), &c.Data, &c.KeyFile, &c.Apply, &c.CAFile, &c.TLS.Certificate, &c.TLS.Key) {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(directory, *path)
 		}
@@ -211,6 +212,9 @@ func (c Config) Check() error {
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		complain("tls needs both certificate and key")
+	}
+	if err := c.Redis.check(); err != nil {
+		problems = append(problems, err)
 	}
 	if !oneOf(c.Log.Level, "", "debug", "info", "warn", "error") {
 		complain("log.level must be debug, info, warn or error")

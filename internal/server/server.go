@@ -26,7 +26,7 @@ import (
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
 	"gatehouse/internal/tracing"
-	"gatehouse/kv"
+	"gatehouse/kv/kvredis"
 )
 
 // Server is an assembled authorization server.
@@ -34,6 +34,7 @@ type Server struct {
 	config   Config
 	log      *slog.Logger
 	store    *store.Store
+	redis    *kvredis.Store // nil when there is none
 	mux      *endpoint.Mux
 	keys     *keyring.Keyring
 	refusals *refusals
@@ -77,6 +78,11 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 			_ = s.Close()
 		}
 	}()
+	if config.Redis.Used() {
+		if s.redis, err = config.OpenRedis(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if s.keys, err = s.openKeys(ctx); err != nil {
 		return nil, err
 	}
@@ -216,15 +222,6 @@ func (s *Server) assemble() error {
 	return err
 }
 
-// counters keeps what may be lost. Replicas on PostgreSQL share it: one that
-// counted for itself would allow as many guesses as there are replicas.
-func (s *Server) counters() kv.Store {
-	if s.config.OnPostgres() {
-		return s.store.KV()
-	}
-	return kv.NewMemory(kv.MemoryConfig{})
-}
-
 // Handler serves every endpoint.
 func (s *Server) Handler() http.Handler {
 	var handler http.Handler = s.mux
@@ -250,5 +247,11 @@ func (s *Server) Store() *store.Store { return s.store }
 // egress settings.
 func (s *Server) Outbound() *egress.Client { return s.outbound }
 
-// Close closes the database, and delivers the last traces.
-func (s *Server) Close() error { return errors.Join(s.store.Close(), s.closeTracer()) }
+// Close closes the database and the connections to Redis, and delivers the last
+// traces.
+func (s *Server) Close() error {
+	if s.redis != nil {
+		s.redis.Close()
+	}
+	return errors.Join(s.store.Close(), s.closeTracer())
+}

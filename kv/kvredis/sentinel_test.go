@@ -22,7 +22,10 @@ func TestFailover(t *testing.T) {
 		return strings.Contains(sentinel.Do(t, "SENTINEL", "REPLICAS", "house"), fmt.Sprint(replica.Port)) &&
 			strings.Contains(replica.Do(t, "INFO", "replication"), "master_link_status:up")
 	})
-	config := kvredis.Config{Addresses: []string{sentinel.Addr()}, SentinelMaster: "house"}
+	for _, server := range []*redistest.Server{master, replica} {
+		setUser(t, server, minimal+" +role")
+	}
+	config := kvredis.Config{Addresses: []string{sentinel.Addr()}, SentinelMaster: "house", Username: "gatehouse", Password: kvredis.NewSecret("right horse")}
 	s := open(t, config)
 	before := epochOf(t, s)
 	if added, err := s.Add(t.Context(), "mark", []byte("v"), time.Hour); !added || err != nil {
@@ -39,7 +42,8 @@ func TestFailover(t *testing.T) {
 		t.Error("a new master is in the old epoch")
 	}
 
-	master.Again(t) // empty, and a master until Sentinel makes it a replica
+	master.Again(t)
+	setUser(t, master, minimal+" +role") // empty otherwise, and a master until Sentinel makes it a replica
 	for range 20 {
 		if added, err := s.Add(t.Context(), "mark", nil, time.Hour); added || err != nil {
 			t.Fatalf("the store followed the wrong one: %v, %v", added, err)

@@ -80,12 +80,14 @@ func TestReadOnly(t *testing.T) {
 // minimal is what docs/operations/redis.md says to grant.
 const minimal = "resetchannels resetkeys ~{gatehouse}* -@all +get +set +getdel +del +incrby +eval +evalsha +info +time +ping"
 
+func setUser(t *testing.T, server *redistest.Server, rights string) {
+	t.Helper()
+	server.Do(t, append([]string{"ACL", "SETUSER", "gatehouse", "reset", "on", ">right horse"}, strings.Fields(rights)...)...)
+}
+
 func TestAUserWithNoMoreRightsThanItNeeds(t *testing.T) {
 	server := redistest.Start(t)
-	setUser := func(rights string) {
-		server.Do(t, append([]string{"ACL", "SETUSER", "gatehouse", "reset", "on", ">right horse"}, strings.Fields(rights)...)...)
-	}
-	setUser(minimal)
+	setUser(t, server, minimal)
 	config := at(server)
 	config.Username, config.Password = "gatehouse", kvredis.NewSecret("right horse")
 	s := open(t, config)
@@ -118,7 +120,7 @@ func TestAUserWithNoMoreRightsThanItNeeds(t *testing.T) {
 		t.Errorf("a key of somebody else's: %v, %v", added, err)
 	}
 
-	setUser(strings.ReplaceAll(minimal, " +info", ""))
+	setUser(t, server, strings.ReplaceAll(minimal, " +info", ""))
 	refuses(t, config, "INFO", "+info", "ACL SETUSER")
 }
 
@@ -187,7 +189,11 @@ func TestCluster(t *testing.T) {
 		prefix++ // which leads to another server now and then
 		return open(t, kvredis.Config{Addresses: []string{servers[0].Addr(), servers[1].Addr()}, Cluster: true, Prefix: strconv.Itoa(prefix)})
 	})
-	s := open(t, kvredis.Config{Addresses: []string{servers[2].Addr()}, Cluster: true})
+	for _, server := range servers {
+		setUser(t, server, minimal+" +cluster|slots +cluster|shards")
+	}
+	s := open(t, kvredis.Config{Addresses: []string{servers[2].Addr()}, Cluster: true, Username: "gatehouse", Password: kvredis.NewSecret("right horse")})
+	wantRecovery(t, s)
 	before := epochOf(t, s)
 	for _, server := range servers {
 		server.Do(t, "FLUSHALL")

@@ -31,7 +31,8 @@ func TestFailover(t *testing.T) {
 	if added, err := s.Add(t.Context(), "mark", []byte("v"), time.Hour); !added || err != nil {
 		t.Fatal(added, err)
 	}
-	master.Do(t, "WAIT", "1", "5000")
+	// WAIT would speak of its own connection's writes alone.
+	waitFor(t, "the mark to be replicated", func() bool { return strings.Contains(replica.Do(t, "KEYS", "*"), "mark") })
 	master.Kill(t)
 	wantFaults(t, s)
 	wantRecovery(t, s)

@@ -57,7 +57,7 @@ func (f *failing) meet(name string) error {
 
 // storeCalls are all that the endpoints ask of storage.
 var storeCalls = []string{
-	"Client", "Resources", "User", "Session", "Consent", "IssueCode", "AppendEvent", "Grant", "RedeemCode", "CountWrongVerifier", "RotateRefresh", "TokenEnded",
+	"Client", "Resources", "User", "Session", "Consent", "IssueCode", "TenantRecord", "AppendEvent", "Grant", "RedeemCode", "CountWrongVerifier", "RotateRefresh", "TokenEnded",
 	"EndGrant", "RevokeToken", "EndSession",
 }
 
@@ -100,6 +100,13 @@ func (f *failing) Consent(c ctx, tenant tenantID, subject, clientID string) (all
 		all, err = f.Store.Consent(c, tenant, subject, clientID)
 	}
 	return all, err
+}
+
+func (f *failing) TenantRecord(c ctx, tenant tenantID) (record gatehouse.TenantRecord, found bool, err error) {
+	if err = f.meet("TenantRecord"); err == nil {
+		record, found, err = f.Store.TenantRecord(c, tenant)
+	}
+	return record, found, err
 }
 
 func (f *failing) IssueCode(c ctx, tenant tenantID, issue gatehouse.CodeIssue) (issued gatehouse.CodeIssued, err error) {
@@ -263,10 +270,10 @@ func TestWhenStorageFails(t *testing.T) {
 			return b.ask(http.MethodPost, "/consent", "", consent.With("decision", "allow"))
 		}, 303},
 		{"wrong verifier", "Client Grant CountWrongVerifier", post("/token", with(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {webCallback}}, []string{"code_verifier", wrongVerifier})), 400},
-		{"code", "Client Grant User Resources RedeemCode", post("/token", codeForm), 200},
+		{"code", "Client Grant User Resources TenantRecord RedeemCode", post("/token", codeForm), 200},
 		{"introspection of a refresh token", "Client Grant User", post("/introspect", url.Values{"token": {issued.refresh}}), 200},
-		{"refresh", "Client Grant User Resources RotateRefresh", post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.refresh}}), 200},
-		{"client credentials", "Client Resources", func() gatehousetest.Answer {
+		{"refresh", "Client Grant User Resources TenantRecord RotateRefresh", post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.refresh}}), 200},
+		{"client credentials", "Client Resources TenantRecord", func() gatehousetest.Answer {
 			return b.ask(http.MethodPost, "/token", basic("svc", secrets["svc"]), photos())
 		}, 200},
 		{"userinfo", "TokenEnded User", func() gatehousetest.Answer {

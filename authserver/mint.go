@@ -85,6 +85,10 @@ type minted struct {
 	until time.Time
 }
 
+type tenantStore interface {
+	TenantRecord(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.TenantRecord, bool, error)
+}
+
 // ticket is what a token is made for.
 type ticket struct {
 	resource gatehouse.Resource
@@ -112,9 +116,17 @@ func (s *Server) mayIssue(ctx context.Context, tenant gatehouse.TenantID, client
 	return found && !user.Disabled(), err
 }
 
-// mint makes the access token of a ticket, and the ID token when the scope
+// mint makes the access token of a ticket of a tenant that is served, and the ID token when the scope
 // asks for one.
 func (s *Server) mint(c *call, t ticket) (minted, error) {
+	// The request may have been on its way for longer than it took to disable the tenant.
+	tenant, _, err := s.Store.TenantRecord(c.Context(), c.tenant())
+	if err != nil {
+		return minted{}, err
+	}
+	if tenant.Disabled() {
+		return minted{}, oauth.Refuse("tenant-disabled", oauth.UnauthorizedClient, "This issuer was switched off.")
+	}
 	now := s.Store.Now()
 	m := minted{jti: rand.Text(), until: now.Add(s.accessLifetime(c, t.resource))}
 	access, err := s.accessToken(c, t, m, now)

@@ -36,6 +36,7 @@ type store interface {
 	resourceStore
 	authorizeStore
 	codeStore
+	tenantStore
 	handleStore
 	refreshStore
 	userStore

@@ -2,7 +2,9 @@ package oauth
 
 import (
 	"errors"
+	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -23,10 +25,19 @@ func CheckIssuerOrigin(text string) error {
 		return errors.New("must have its host in ASCII, an international name in its xn-- form, as browsers send it")
 	case strings.HasSuffix(issuer.Host, ":") || issuer.Port() != "" && !PortNumber(issuer.Port()):
 		return errors.New("must have a port from 1 to 65535, without leading zeros, or none")
+	case !plainHost(issuer.Hostname()):
+		return errors.New("must have a host of letters, digits and hyphens between dots, without a dot at the end, or an address")
 	case issuer.Scheme == "https" && issuer.Port() == "443" || issuer.Scheme == "http" && issuer.Port() == "80":
 		return errors.New("must leave out the port that its scheme implies, as browsers do")
 	}
 	return nil
+}
+
+var hostLabels = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
+
+func plainHost(name string) bool {
+	address, err := netip.ParseAddr(name)
+	return err == nil && address.String() == name || err != nil && hostLabels.MatchString(name)
 }
 
 // PortNumber says whether the text is a port as URLs write it.

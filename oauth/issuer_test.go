@@ -12,6 +12,7 @@ func TestIssuerOrigins(t *testing.T) {
 		"", "id.example", "ftp://id.example", "https://", "https://id.example/", "https://id.example/t/blue", "https://ID.example",
 		"HTTPS://id.example", "https://id.example?x", "https://id.example#x", "https://u@id.example", "https://b\u00fccher.example",
 		"https://id.example:", "https://id.example:0443", "https://id.example:443", "http://id.example:80", "https://id.example:99999", "https://id.example\x00",
+		"https://id.example.", "https://id..example", "https://id!.example", "https://-id.example", "https://[0:0:0:0:0:0:0:1]:8443",
 	} {
 		if CheckIssuerOrigin(bad) == nil {
 			t.Errorf("%q passes", bad)

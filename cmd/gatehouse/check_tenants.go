@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gatehouse"
+	"gatehouse/internal/admin"
 )
 
 // tenantsAtOnce is how many tenants are read at once.
@@ -26,7 +27,7 @@ func (e *examination) checkOtherTenants(ctx context.Context, db database) {
 				disabled++
 			default:
 				count++
-				e.checkTenant(ctx, database{db.Store, record.ID})
+				e.checkTenant(ctx, database{db.Store, record.ID}, record)
 			}
 		}
 		if len(records) < tenantsAtOnce {
@@ -39,9 +40,13 @@ func (e *examination) checkOtherTenants(ctx context.Context, db database) {
 	}
 }
 
-func (e *examination) checkTenant(ctx context.Context, db database) {
+// checkTenant looks at one of them. How old its keys are says nothing: they are
+// planned for when somebody asks for the tenant.
+func (e *examination) checkTenant(ctx context.Context, db database, record gatehouse.TenantRecord) {
 	its := &examination{process: e.process, now: e.now}
-	its.checkAges(ctx, db)
+	if err := admin.CheckTenant(record, e.process.PublicURL); err != nil {
+		its.fail("tenants", "another public_url, or a tenant in its place", "nothing of it is served: %s", err)
+	}
 	its.checkClients(ctx, db)
 	for _, f := range its.findings {
 		if f.Verdict != fine {

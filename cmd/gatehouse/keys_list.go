@@ -97,7 +97,12 @@ func policyOf(ctx context.Context, db database) (keyring.Policy, error) {
 
 // withKeys opens the database and its keyring for one act.
 func (p *place) withKeys(command *cobra.Command, act func(ctx context.Context, db database, keys *keyring.Keyring) error) error {
-	return p.with(command, func(ctx context.Context, db database, at located) error {
+	return p.withinKeys(command, looksOn, act)
+}
+
+// withinKeys is withKeys, saying what happens where there is no database yet.
+func (p *place) withinKeys(command *cobra.Command, absent absence, act func(ctx context.Context, db database, keys *keyring.Keyring) error) error {
+	return p.within(command, absent, func(ctx context.Context, db database, at located) error {
 		kek, err := seal.ReadKeyFile(at.keyFile)
 		if err != nil {
 			return failed("--config with the server's configuration, which names the key file", "%s", err)

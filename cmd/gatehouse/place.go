@@ -56,6 +56,8 @@ type located struct {
 	database store.Config
 	// data is the server's data directory, where its control socket is.
 	data string
+	// tenant is the one that --tenant names.
+	tenant string
 	// keyFile holds the key-encryption key.
 	keyFile string
 	// issuer is known only from the server's configuration.
@@ -87,7 +89,7 @@ func (p *place) find(command *cobra.Command) (located, error) {
 		return located{}, failed("add data: DIR to "+p.config+", or use --data DIR", "the configuration does not say where the database is")
 	}
 	return located{
-		process: process, configured: p.data == "" && (p.config != "" || os.Getenv("GATEHOUSE_PUBLIC_URL") != ""),
+		process: process, tenant: p.tenant, configured: p.data == "" && (p.config != "" || os.Getenv("GATEHOUSE_PUBLIC_URL") != ""),
 		database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, keyFile: process.KeyPath(), issuer: process.PublicURL, hashing: hashingOf(process),
 	}, nil
 }
@@ -160,7 +162,11 @@ func (p *place) tenantIn(ctx context.Context, db *store.Store, publicURL string)
 	}
 	record, found, err := db.TenantRecord(ctx, record.ID)
 	if err == nil && !found {
-		err = failed("gatehouse tenant list, or gatehouse tenant add "+p.tenant, "there is no tenant %q", p.tenant)
+		try := "gatehouse tenant list"
+		if gatehouse.CheckTenantID(record.ID) == nil {
+			try += ", or gatehouse tenant add " + p.tenant
+		}
+		err = failed(try, "there is no tenant %q", p.tenant)
 	}
 	return record.ID, record.IssuerUnder(publicURL), err
 }
@@ -170,6 +176,8 @@ func (p *place) tenantIn(ctx context.Context, db *store.Store, publicURL string)
 func (at *located) fill(command *cobra.Command, absent absence) (remove func() error, err error) {
 	directory := filepath.Dir(at.database.Path)
 	switch {
+	case absent == furnishes && at.tenant != "":
+		return nil, failed("gatehouse tenant add "+at.tenant, "there is no tenant %q: there is no database yet", at.tenant)
 	case absent == furnishes && at.configured:
 		err = server.Prepare(command.Context(), at.process, slog.New(slog.DiscardHandler))
 	case absent == furnishes:

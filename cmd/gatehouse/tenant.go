@@ -50,12 +50,15 @@ and hyphens, and stays for good: it is part of the issuer, public URL/t/NAME.
 
 With --issuer the tenant lives at a host of its own, such as
 https://id.blue.example. The server answers there as soon as requests reach it
-with that name in the Host header; see to the certificate and the DNS entry.`,
+with that name in the Host header; see to the certificate and the DNS entry.
+
+--name is the setting "name". A tenant file that has settings describes them
+whole: write the name there, too.`,
 		Example: `  gatehouse tenant add blue --name "Blue Ltd" --config gatehouse.yaml
   gatehouse tenant add red --issuer https://id.red.example --config gatehouse.yaml`,
 		Args: takes("NAME"),
 		RunE: func(command *cobra.Command, args []string) error {
-			return where.withKeys(command, func(ctx context.Context, db database, keys *keyring.Keyring) error {
+			return where.withinKeys(command, furnishes, func(ctx context.Context, db database, keys *keyring.Keyring) error {
 				record := gatehouse.TenantRecord{ID: gatehouse.TenantID(args[0]), Name: name, Issuer: issuer}
 				if err := addTenant(ctx, db, keys, record, where.publicURL); err != nil {
 					return err

@@ -11,7 +11,7 @@ import (
 
 // CheckTenant says what keeps a tenant from being made; the error begins with
 // the name of what is wrong. publicURL is that of the server, "" where it is
-// not known.
+// not known: a tenant with an issuer of its own cannot be judged then.
 func CheckTenant(tenant gatehouse.TenantRecord, publicURL string) error {
 	if err := gatehouse.CheckTenantID(tenant.ID); err != nil {
 		return err
@@ -28,7 +28,7 @@ func CheckTenant(tenant gatehouse.TenantRecord, publicURL string) error {
 	scheme, host, _ := strings.Cut(publicURL, "://")
 	switch {
 	case publicURL == "":
-		return nil
+		return errors.New("the issuer cannot be compared with the server's public_url, which stands in its configuration")
 	case host == tenant.Host():
 		return errors.New("the issuer is the public URL, where the default tenant lives; leave it out, or name another host")
 	case !strings.HasPrefix(tenant.Issuer, scheme+"://"):

@@ -16,7 +16,8 @@ func TestWhichTenantsCanBeMade(t *testing.T) {
 	}{
 		{"blue", "", public, ""},
 		{"blue", "https://id.blue.example", public, ""},
-		{"blue", "https://id.blue.example", "", ""},
+		{"blue", "https://id.blue.example", "", "cannot be compared"},
+		{"blue", "", "", ""},
 		{"blue", "http://localhost:8080", "http://127.0.0.1:8080", ""},
 		{"Blue", "", public, "lower-case"},
 		{"default", "", public, "without being made"},

@@ -112,7 +112,7 @@ func (k *Keyring) reload(ctx context.Context, tenant gatehouse.TenantID) error {
 	}
 	keys, err := k.open(tenant, stored, before)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	k.tenants.Store(tenant, keys)
 	return nil

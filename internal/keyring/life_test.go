@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -356,6 +357,35 @@ func TestUnreadableKeysMakeAServerUnready(t *testing.T) {
 	sign(t, keys, jose.ES256)
 	s.fails = nil
 	if err := errors.Join(keys.Follow(t.Context()), keys.Ready()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestATenantsDamagedKeysAreItsOwnAffair(t *testing.T) {
+	s, kek := newShelf(), newKEK(t)
+	keys := load(t, s, kek, "blue")
+	if err := keys.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sealed := s.rows["blue"][0].Sealed
+	s.rows["blue"][0].Sealed = []byte("damaged")
+	s.changes++
+	if err := keys.Follow(t.Context()); err == nil || !strings.Contains(err.Error(), "blue") {
+		t.Errorf("nobody is told: %v", err)
+	}
+	if err := keys.Follow(t.Context()); err != nil {
+		t.Errorf("told again, although nothing has changed: %v", err)
+	}
+	s.now = s.now.Add(31 * time.Minute)
+	if err := keys.Follow(t.Context()); err == nil {
+		t.Error("nobody is told again, after half an hour")
+	}
+	if err := keys.Ready(); err != nil {
+		t.Errorf("it makes the server unready: %v", err)
+	}
+	s.rows["blue"][0].Sealed = sealed
+	s.changes++
+	if err := keys.Follow(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -31,6 +31,9 @@ const (
 // soon use one that is not known here.
 var ErrStale = errors.New("the keys could not be read for too long")
 
+// errDamaged means that keys were read but cannot be opened.
+var errDamaged = errors.New("the stored keys cannot be opened")
+
 // planStore is what carries out a plan. Each act is done once, whoever else
 // tries it too, and says whether it was done by this call.
 type planStore interface {
@@ -103,13 +106,20 @@ func (k *Keyring) Follow(ctx context.Context) error {
 	if k.counter.Load() == counter+1 && now.Sub(k.lastRead()) < rereadEvery {
 		return nil
 	}
-	k.eachLoaded(func(tenant gatehouse.TenantID) { err = errors.Join(err, k.reload(ctx, tenant)) })
-	if err != nil {
-		return err
+	var unread, damaged error
+	k.eachLoaded(func(tenant gatehouse.TenantID) {
+		switch err := k.reload(ctx, tenant); {
+		case errors.Is(err, errDamaged) && tenant != gatehouse.DefaultTenant:
+			damaged = errors.Join(damaged, err) // the tenant's own affair
+		default:
+			unread = errors.Join(unread, err)
+		}
+	})
+	if unread == nil {
+		k.counter.Store(counter + 1)
+		k.readAt.Store(now.UnixMilli())
 	}
-	k.counter.Store(counter + 1)
-	k.readAt.Store(now.UnixMilli())
-	return nil
+	return errors.Join(unread, damaged)
 }
 
 func (k *Keyring) lastRead() time.Time { return time.UnixMilli(k.readAt.Load()) }

@@ -85,19 +85,19 @@ type Tracing struct {
 	// Endpoint is the URL of a collector that takes OTLP over HTTP. Nothing is
 	// traced when empty.
 	Endpoint string `yaml:"endpoint"`
-	// Sample is the share of requests that are traced, up to 1, which it is
-	// when 0.
-	Sample float64 `yaml:"sample"`
+	// Sample is the share of requests that are traced, above 0 and up to 1; all
+	// when nil.
+	Sample *float64 `yaml:"sample"`
 	// TrustIncoming continues the traces that callers name: for servers that
 	// only a gateway of the operator's reaches.
 	TrustIncoming bool `yaml:"trust_incoming"`
 }
 
 func (t Tracing) share() float64 {
-	if t.Sample == 0 {
+	if t.Sample == nil {
 		return 1
 	}
-	return t.Sample
+	return *t.Sample
 }
 
 func (t Tracing) check() error {
@@ -110,8 +110,8 @@ func (t Tracing) check() error {
 	if err := tracing.CheckEndpoint(t.Endpoint); err != nil {
 		return fmt.Errorf("tracing.endpoint %w", err)
 	}
-	if !(t.Sample >= 0 && t.Sample <= 1) {
-		return errors.New("tracing.sample must be above 0 and at most 1")
+	if share := t.share(); !(share > 0 && share <= 1) {
+		return errors.New("tracing.sample must be above 0 and at most 1; without an endpoint nothing is traced")
 	}
 	return nil
 }

@@ -71,7 +71,8 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 		database.Trace = s.tracer.Act
 	}
 	if s.store, err = store.Open(ctx, database); err != nil {
-		return nil, errors.Join(err, s.closeTracer())
+		s.closeTracer()
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -84,6 +85,9 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 		}
 	}
 	if s.keys, err = s.openKeys(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.checkPublicHost(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.applyFile(ctx); err != nil {
@@ -253,5 +257,7 @@ func (s *Server) Close() error {
 	if s.redis != nil {
 		s.redis.Close()
 	}
-	return errors.Join(s.store.Close(), s.closeTracer())
+	err := s.store.Close()
+	s.closeTracer()
+	return err
 }

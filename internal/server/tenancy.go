@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse"
@@ -23,17 +25,19 @@ type tenancy struct {
 		Now() time.Time
 		Tenant(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.Settings, bool, error)
 		TenantRecord(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.TenantRecord, bool, error)
-		TenantAt(ctx context.Context, host string) (gatehouse.TenantID, bool, error)
+		TenantHosts(ctx context.Context) (*store.Hosts, error)
 	}
 	keys interface {
 		Has(ctx context.Context, tenant gatehouse.TenantID) (bool, error)
 	}
-	// publicURL is the default tenant's issuer, publicHost its host.
-	publicURL, publicHost string
-	// last holds each tenant as it was read last, for the documents that are
-	// served while the database is away: gatehouse.TenantID → seen. hosts is
-	// for the same: host → gatehouse.TenantID.
-	last, hosts sync.Map
+	// publicURL is the default tenant's issuer, and scheme and publicHost are
+	// its parts. One server speaks either http or https.
+	publicURL, scheme, publicHost string
+	// last holds each tenant as it was read last, and hosts their hosts, for the
+	// documents that are served while the database is away:
+	// gatehouse.TenantID → *seen.
+	last  sync.Map
+	hosts atomic.Pointer[store.Hosts]
 }
 
 // seen is a tenant at the time at which it was read.
@@ -47,22 +51,38 @@ type seen struct {
 const seenAge = time.Second
 
 func newTenancy(db *store.Store, keys *keyring.Keyring, public *url.URL) *tenancy {
-	return &tenancy{store: db, keys: keys, publicURL: public.Scheme + "://" + public.Host, publicHost: public.Host}
+	return &tenancy{store: db, keys: keys, publicURL: public.Scheme + "://" + public.Host, scheme: public.Scheme, publicHost: public.Host}
+}
+
+// checkPublicHost refuses to be the default tenant where another one lives: its
+// issuer would come to have other keys and people.
+func (s *Server) checkPublicHost(ctx context.Context) error {
+	hosts, err := s.store.TenantHosts(ctx)
+	if err != nil {
+		return err
+	}
+	_, host, _ := strings.Cut(s.config.PublicURL, "://")
+	if owner, owned := hosts.Owner(host); owned {
+		return fmt.Errorf("public_url is the issuer of tenant %s; give the default tenant another host", owner)
+	}
+	return nil
 }
 
 func (t *tenancy) Resolve(ctx context.Context, host, path string) (endpoint.Place, bool, error) {
 	place := endpoint.Place{Tenant: gatehouse.Tenant{ID: gatehouse.DefaultTenant}, Path: path}
 	issuer := t.publicURL
-	host = strings.ToLower(host)
-	owner, owned, err := t.ownerOf(ctx, host)
-	if err != nil {
+	host = t.plain(host)
+	owner, owned, near, err := t.ownerOf(ctx, host)
+	switch {
+	case err != nil:
 		return endpoint.Place{}, false, notReady("The database does not answer.", err)
-	}
-	if owned {
+	case near: // a tenant's host on another port is nobody's
+		return endpoint.Place{}, false, nil
+	case owned:
 		place.Tenant.ID = owner
-		scheme, _, _ := strings.Cut(t.publicURL, "://") // one server speaks either http or https
-		issuer = scheme + "://" + host
-	} else if named, prefix, rest, below := belowTenantPath(path); below {
+		issuer = t.scheme + "://" + host
+	}
+	if named, prefix, rest, below := belowTenantPath(path); below && !owned {
 		place = endpoint.Place{Tenant: gatehouse.Tenant{ID: named}, Prefix: prefix, Path: rest}
 		issuer += prefix
 	}
@@ -77,20 +97,38 @@ func (t *tenancy) Resolve(ctx context.Context, host, path string) (endpoint.Plac
 	return place, true, err
 }
 
-// ownerOf returns the tenant that has the host to itself.
-func (t *tenancy) ownerOf(ctx context.Context, host string) (tenant gatehouse.TenantID, owned bool, err error) {
+// plain returns a Host header as issuers write their host (RFC 3986 §6.2.3).
+func (t *tenancy) plain(host string) string {
+	host = strings.ToLower(host)
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], strings.TrimLeft(host[i+1:], "0")
+	}
+	name = strings.TrimSuffix(name, ".")
+	if port == "" || t.scheme == "https" && port == "443" || t.scheme == "http" && port == "80" {
+		return name
+	}
+	return name + ":" + port
+}
+
+// ownerOf returns the tenant that has the host to itself, or says that it is
+// near to that of one.
+func (t *tenancy) ownerOf(ctx context.Context, host string) (tenant gatehouse.TenantID, owned, near bool, err error) {
 	if host == t.publicHost {
-		return "", false, nil
+		return "", false, false, nil
 	}
-	tenant, owned, err = t.store.TenantAt(ctx, host)
-	known, remembered := t.hosts.Load(host)
-	switch {
-	case err != nil && remembered:
-		return known.(gatehouse.TenantID), true, nil
-	case err == nil && owned && known != tenant:
-		t.hosts.Store(host, tenant)
+	hosts, err := t.store.TenantHosts(ctx)
+	if err == nil {
+		if t.hosts.Load() != hosts {
+			t.hosts.Store(hosts)
+		}
+	} else if hosts = t.hosts.Load(); hosts == nil {
+		return "", false, false, err
 	}
-	return tenant, owned, err
+	if tenant, owned = hosts.Owner(host); owned {
+		return tenant, true, false, nil
+	}
+	return "", false, hosts.Near(host), nil
 }
 
 // belowTenantPath takes the name of a tenant out of a path: /t/NAME/token, and
@@ -177,9 +215,14 @@ const (
 // URIs.
 type origins struct {
 	store *store.Store
+	known sync.Map // gatehouse.TenantID → *tenantOrigins
+}
 
-	mu    sync.Mutex
-	known map[gatehouse.TenantID]knownOrigins
+// tenantOrigins are those of one tenant. Who reads them anew holds up nobody
+// of another.
+type tenantOrigins struct {
+	mu sync.Mutex
+	knownOrigins
 }
 
 type knownOrigins struct {
@@ -190,19 +233,17 @@ type knownOrigins struct {
 }
 
 func (o *origins) KnownOrigin(ctx context.Context, tenant gatehouse.TenantID, origin string) (bool, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	known := o.known[tenant]
+	kept, _ := o.known.LoadOrStore(tenant, &tenantOrigins{})
+	known := kept.(*tenantOrigins)
+	known.mu.Lock()
+	defer known.mu.Unlock()
 	if now := o.store.Now(); known.exact == nil || now.Sub(known.at) >= originsAge {
-		var err error
-		if known, err = o.read(ctx, tenant); err != nil {
+		read, err := o.read(ctx, tenant)
+		if err != nil {
 			return false, err
 		}
-		known.at = now
-		if o.known == nil {
-			o.known = map[gatehouse.TenantID]knownOrigins{}
-		}
-		o.known[tenant] = known
+		read.at = now
+		known.knownOrigins = read
 	}
 	return known.has(origin), nil
 }

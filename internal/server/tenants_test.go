@@ -3,8 +3,10 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gatehouse"
+	"gatehouse/internal/admin"
 	"gatehouse/internal/spec"
 	"gatehouse/internal/store"
 )
@@ -60,8 +63,11 @@ func TestTenantsHaveOneAddressEach(t *testing.T) {
 		{"id.example", rfc8414 + "/t/blue", "https://id.example/t/blue"}, // RFC 8414 §3.1
 		{"id.red.example:8443", openid, "https://id.red.example:8443"},
 		{"ID.RED.example:8443", rfc8414, "https://id.red.example:8443"},
-		{"id.red.example", openid, "https://id.example"}, // another port is nobody's
+		{"id.red.example.:08443", openid, "https://id.red.example:8443"},
+		{"id.example.:443", openid, "https://id.example"},
 
+		{"id.red.example", openid, ""}, // a tenant's host on another port is nobody's
+		{"id.red.example:443", openid, ""},
 		{"id.example", "/t/red" + openid, ""}, // it has an address of its own
 		{"id.example", openid + "/t/red", ""},
 		{"id.red.example:8443", "/t/red" + openid, ""},
@@ -171,7 +177,7 @@ func TestTenantsWhileTheDatabaseIsAway(t *testing.T) {
 	makeTenant(t, s, "blue", "")
 	makeTenant(t, s, "red", "https://id.red.example")
 	makeTenant(t, s, "asleep", "")
-	known := [][2]string{{"id.example", "/jwks"}, {"id.example", "/t/blue/jwks"}, {"id.red.example", "/jwks"}}
+	known := [][2]string{{"id.example", "/jwks"}, {"id.example", "/t/blue/jwks"}, {"id.red.example", "/jwks"}, {"10.0.0.7:8080", "/jwks"}}
 	before := map[[2]string]string{}
 	for _, at := range known {
 		_, _, before[at] = get(s, at[0], at[1])
@@ -189,7 +195,7 @@ func TestTenantsWhileTheDatabaseIsAway(t *testing.T) {
 			t.Errorf("%s: %d %s", at, status, text)
 		}
 	}
-	for _, at := range [][2]string{{"id.example", "/t/blue/authorize"}, {"id.red.example", "/authorize"}, {"id.example", "/t/asleep/jwks"}, {"id.other.example", "/jwks"}} {
+	for _, at := range [][2]string{{"id.example", "/t/blue/authorize"}, {"id.red.example", "/authorize"}, {"id.example", "/t/asleep/jwks"}} {
 		if status, _, text := get(s, at[0], at[1]); status != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d %s", at, status, text)
 		}
@@ -230,5 +236,70 @@ func TestAThousandTenants(t *testing.T) {
 	}
 	if records, err := again.store.Tenants(t.Context(), "", 1000); err != nil || len(records) != 1000 {
 		t.Errorf("%d tenants, %v", len(records), err)
+	}
+}
+
+func TestThePublicURLIsNoTenants(t *testing.T) {
+	config := Config{PublicURL: "https://id.example", Data: t.TempDir()}
+	s := open(t, config, quiet())
+	makeTenant(t, s, "red", "https://id.red.example")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config.PublicURL = "https://id.red.example"
+	if _, err := Open(t.Context(), config, quiet()); err == nil || !strings.Contains(err.Error(), "public_url is the issuer of tenant red") {
+		t.Errorf("%v", err)
+	}
+	config.PublicURL = "https://id.example"
+	again := open(t, config, quiet())
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// arriving is a body during whose arrival something happens.
+type arriving struct {
+	io.Reader
+	meanwhile func()
+}
+
+func (a *arriving) Read(p []byte) (int, error) {
+	if a.meanwhile != nil {
+		a.meanwhile()
+		a.meanwhile = nil
+	}
+	return a.Reader.Read(p)
+}
+
+func TestARequestThatArrivesSlowlyDoesNotOutliveItsTenant(t *testing.T) {
+	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
+	defer s.Close()
+	makeTenant(t, s, "blue", "")
+	file, err := admin.Decode([]byte("clients:\n  - client_id: svc\n    client_secret: a-secret-that-is-long-enough-to-be-random\n    token_endpoint_auth_method: client_secret_post\n    grant_types: [client_credentials]\n    scope: photos:read\nresources:\n  - identifier: https://api.example/\n    scopes: {'photos:read': See}\n"), "blue.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Apply(t.Context(), s.store, s.hasher, "blue", "https://id.example/t/blue", file, admin.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(meanwhile func()) (int, string) {
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"svc"}, "client_secret": {"a-secret-that-is-long-enough-to-be-random"}}
+		r := httptest.NewRequest(http.MethodPost, "http://id.example/t/blue/token", &arriving{strings.NewReader(form.Encode()), meanwhile})
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	disable := func(disabled bool) {
+		if _, err := s.store.DisableTenant(t.Context(), "blue", disabled, gatehouse.Event{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, text := ask(func() { disable(true) }); status != http.StatusBadRequest || !strings.Contains(text, "tenant-disabled") {
+		t.Errorf("a token of a disabled tenant: %d %s", status, text)
+	}
+	disable(false)
+	if status, text := ask(nil); status != http.StatusOK {
+		t.Errorf("enabled again: %d %s", status, text)
 	}
 }

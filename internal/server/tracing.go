@@ -29,11 +29,10 @@ func (s *Server) openTracer(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) closeTracer() error {
-	if s.tracer == nil {
-		return nil
+func (s *Server) closeTracer() {
+	if s.tracer != nil {
+		s.tracer.Close()
 	}
-	return s.tracer.Close()
 }
 
 // told joins those who want to know how requests were answered; nil when

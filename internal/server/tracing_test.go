@@ -84,7 +84,9 @@ func TestACollectorThatHangsDelaysNobody(t *testing.T) {
 		}
 	}
 	begin := time.Now()
-	_ = s.Close() // says that not all could be delivered
+	if err := s.Close(); err != nil {
+		t.Errorf("the collector keeps the server from ending well: %v", err)
+	}
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("stopping waited for the collector: %v", took)
 	}
@@ -92,17 +94,22 @@ func TestACollectorThatHangsDelaysNobody(t *testing.T) {
 
 func TestTracingIsChecked(t *testing.T) {
 	base := Config{PublicURL: "http://127.0.0.1:8080", Data: "x"}
-	for wrong, tracing := range map[string]Tracing{
-		"tracing needs an endpoint": {Sample: 0.5},
-		"tracing.endpoint must":     {Endpoint: "collector:4317"},
-		"tracing.sample must":       {Endpoint: "http://127.0.0.1:4318", Sample: 1.5},
+	share := func(of float64) *float64 { return &of }
+	for _, c := range []struct {
+		wrong string
+		Tracing
+	}{
+		{"tracing needs an endpoint", Tracing{Sample: share(0.5)}},
+		{"tracing.endpoint must", Tracing{Endpoint: "collector:4317"}},
+		{"tracing.sample must", Tracing{Endpoint: "http://127.0.0.1:4318", Sample: share(1.5)}},
+		{"tracing.sample must", Tracing{Endpoint: "http://127.0.0.1:4318", Sample: share(0)}},
 	} {
-		base.Tracing = tracing
-		if err := base.Check(); err == nil || !strings.Contains(err.Error(), wrong) {
-			t.Errorf("%+v: %v", tracing, err)
+		base.Tracing = c.Tracing
+		if err := base.Check(); err == nil || !strings.Contains(err.Error(), c.wrong) {
+			t.Errorf("%+v: %v", c.Tracing, err)
 		}
 	}
-	base.Tracing = Tracing{Endpoint: "https://collector.example", Sample: 0.1, TrustIncoming: true}
+	base.Tracing = Tracing{Endpoint: "https://collector.example", Sample: share(0.1), TrustIncoming: true}
 	if err := base.Check(); err != nil {
 		t.Error(err)
 	}

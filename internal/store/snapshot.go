@@ -34,7 +34,7 @@ type view struct {
 	clients   *cache[clientKey, gatehouse.Client]
 	resources *cache[gatehouse.TenantID, []gatehouse.Resource]
 	tenants   *cache[gatehouse.TenantID, storedTenant]
-	hosts     atomic.Pointer[map[string]gatehouse.TenantID] // all there are; nil before they were read
+	hosts     atomic.Pointer[Hosts] // nil before they were read
 }
 
 type clientKey struct {

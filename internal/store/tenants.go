@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"net/url"
 	"strconv"
 
 	"gatehouse"
@@ -18,38 +19,48 @@ func (s *Store) TenantRecord(ctx context.Context, tenant gatehouse.TenantID) (re
 	return stored.record, stored.found, err
 }
 
-// TenantAt returns the tenant whose own issuer is at the host (with its port, if the issuer's URL
-// has one).
-func (s *Store) TenantAt(ctx context.Context, host string) (tenant gatehouse.TenantID, found bool, err error) {
-	v, err := s.view(ctx)
-	if err != nil {
-		return "", false, err
-	}
-	hosts := v.hosts.Load()
-	if hosts == nil { // strangers choose the hosts that they ask for, so all are read at once
-		read, err := s.tenantHosts(ctx)
-		if err != nil {
-			return "", false, err
-		}
-		hosts = &read
-		v.hosts.Store(hosts)
-	}
-	tenant, found = (*hosts)[host]
-	return tenant, found, nil
+// Hosts are the hosts that tenants have to themselves.
+type Hosts struct {
+	owners map[string]gatehouse.TenantID
+	names  map[string]bool // without ports
 }
 
-func (s *Store) tenantHosts(ctx context.Context) (map[string]gatehouse.TenantID, error) {
-	return read(ctx, s, "reading the hosts of tenants", func(c *connection) (map[string]gatehouse.TenantID, error) {
-		hosts := map[string]gatehouse.TenantID{}
+// Owner returns the tenant whose issuer is at the host, in lower case and with its port unless the
+// scheme implies that.
+func (h *Hosts) Owner(host string) (gatehouse.TenantID, bool) {
+	owner, owned := h.owners[host]
+	return owner, owned
+}
+
+// Near says whether a tenant's issuer is at that host on whichever port.
+func (h *Hosts) Near(host string) bool { return h.names[hostname(host)] }
+
+func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
+
+// TenantHosts returns the hosts that tenants have to themselves. They come from the snapshot.
+func (s *Store) TenantHosts(ctx context.Context) (*Hosts, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if hosts := v.hosts.Load(); hosts != nil {
+		return hosts, nil
+	}
+	hosts, err := read(ctx, s, "reading the hosts of tenants", func(c *connection) (*Hosts, error) {
+		hosts := &Hosts{map[string]gatehouse.TenantID{}, map[string]bool{}}
 		err := c.each(sqlTenantHosts, func(scan func(...any) error) error {
 			var host string
 			var tenant gatehouse.TenantID
 			err := scan(&host, &tenant)
-			hosts[host] = tenant
+			hosts.owners[host], hosts.names[hostname(host)] = tenant, true
 			return err
 		})
 		return hosts, err
 	})
+	if err == nil {
+		v.hosts.Store(hosts)
+	}
+	return hosts, err
 }
 
 // Tenants returns the tenants whose ids follow after, in their order: 100 if limit is 0, never

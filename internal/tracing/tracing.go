@@ -65,6 +65,7 @@ type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 	incoming propagation.TextMapPropagator // nil when nobody is believed
+	log      *slog.Logger
 }
 
 // Open starts to deliver spans to the collector, which need not answer yet.
@@ -94,7 +95,7 @@ func Open(ctx context.Context, config Config) (*Tracer, error) {
 
 func open(config Config, processor sdk.SpanProcessor) *Tracer {
 	sampler := sdk.TraceIDRatioBased(config.Sample)
-	t := &Tracer{}
+	t := &Tracer{log: config.Log}
 	if config.TrustIncoming {
 		sampler = sdk.ParentBased(sampler)
 		t.incoming = propagation.TraceContext{}
@@ -105,11 +106,14 @@ func open(config Config, processor sdk.SpanProcessor) *Tracer {
 	return t
 }
 
-// Close delivers what waits, for a few seconds at most.
-func (t *Tracer) Close() error {
+// Close delivers what waits, for a few seconds at most. What cannot be
+// delivered is lost, which the log says.
+func (t *Tracer) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return t.provider.Shutdown(ctx)
+	if err := t.provider.Shutdown(ctx); err != nil {
+		t.log.Warn("the last traces were lost: the collector does not take them", "error", err)
+	}
 }
 
 // Handler gives every request of next a span, which Answered and Refused fill.

@@ -76,8 +76,10 @@ func making(t *testing.T, open Open) {
 		}
 		at := func(host string, want gatehouse.TenantID) {
 			t.Helper()
-			if tenant, found, err := s.TenantAt(s.Context(), host); err != nil || tenant != want || found != (want != "") {
-				t.Errorf("at %q: %q %v %v, not %q", host, tenant, found, err, want)
+			hosts, err := s.TenantHosts(s.Context())
+			s.ok(err)
+			if tenant, found := hosts.Owner(host); tenant != want || found != (want != "") {
+				t.Errorf("at %q: %q %v, not %q", host, tenant, found, want)
 			}
 		}
 		at("id.blue.example", "")
@@ -91,8 +93,14 @@ func making(t *testing.T, open Open) {
 			at("id.red.example:8443", "red")
 			at("id.red.example", "")
 			at("", "")
-			at("id.blue.example\x00", "")
 			at("ID.BLUE.EXAMPLE", "")
+		}
+		hosts, err := s.TenantHosts(s.Context())
+		s.ok(err)
+		for host, near := range map[string]bool{"id.red.example": true, "id.red.example:1": true, "id.blue.example:8443": true, "red.example": false, "": false} {
+			if hosts.Near(host) != near {
+				t.Errorf("%q is near a tenant's: %v", host, !near)
+			}
 		}
 		if _, found, err := s.TenantRecord(s.Context(), "thief"); err != nil || found {
 			t.Errorf("the thief exists: %v %v", found, err)

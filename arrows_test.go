@@ -66,6 +66,8 @@ var outside = map[string][]string{
 	"golang.org/x/term":                    {"cmd/gatehouse"}, // a password typed without an echo
 	"github.com/prometheus/client_golang":  {"internal/metrics"},
 	"go.opentelemetry.io/otel":             {"internal/tracing"},
+	"go.opentelemetry.io/proto/otlp":       {"internal/tracing"},
+	"google.golang.org/protobuf":           {"internal/tracing"},
 
 	// Outside clients that the product is tried with, never part of it.
 	"github.com/go-jose/go-jose/v4": {},

@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,7 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -55,7 +54,7 @@ func CheckEndpoint(text string) error {
 		return errors.New("must be the http or https URL of a collector, such as http://127.0.0.1:4318")
 	}
 	if endpoint.User != nil || endpoint.RawQuery != "" || endpoint.Fragment != "" {
-		return errors.New("must have no user, query or fragment; headers for the collector go into OTEL_EXPORTER_OTLP_HEADERS")
+		return errors.New("must have no user, query or fragment")
 	}
 	return nil
 }
@@ -81,11 +80,7 @@ func Open(ctx context.Context, config Config) (*Tracer, error) {
 	if endpoint.Path == "" || endpoint.Path == "/" {
 		endpoint.Path = tracesPath
 	}
-	options := []otlptracehttp.Option{otlptracehttp.WithEndpointURL(endpoint.String()), otlptracehttp.WithTimeout(exportTimeout)}
-	if endpoint.Scheme == "https" {
-		options = append(options, otlptracehttp.WithTLSClientConfig(&tls.Config{RootCAs: config.RootCAs, MinVersion: tls.VersionTLS12}))
-	}
-	exporter, err := otlptracehttp.New(ctx, options...)
+	exporter, err := otlptrace.New(ctx, newCollector(endpoint.String(), config.RootCAs))
 	if err != nil {
 		return nil, fmt.Errorf("open the collector: %w", err)
 	}

@@ -127,10 +127,15 @@ func (s *Server) openKeys(ctx context.Context) (*keyring.Keyring, error) {
 		if recordErr != nil {
 			return nil, recordErr
 		}
-		if found || s.config.OnPostgres() {
-			return nil, missingKeyFile(ctx, s.config, s.store)
+		if found { // another process may have made both meanwhile, first the file and then its record
+			kek, err = seal.ReadKeyFile(s.config.KeyPath())
 		}
-		kek, err = makeKeyFile(ctx, s.config.KeyPath())
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && (found || s.config.OnPostgres()):
+			return nil, missingKeyFile(ctx, s.config, s.store)
+		case errors.Is(err, fs.ErrNotExist):
+			kek, err = makeKeyFile(ctx, s.config.KeyPath())
+		}
 	}
 	if err != nil {
 		return nil, err

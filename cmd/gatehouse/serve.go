@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,12 @@ import (
 
 // defaultListen is where serve listens when nothing says otherwise.
 const defaultListen = "127.0.0.1:8080"
+
+// ballastBytes is memory that is held and never touched, so that the system has
+// no page for it. The garbage collector runs when as much was allocated as is
+// held: beside it, some megabytes of clients and keys would have it run dozens
+// of times a second. A percentage (GOGC) would multiply what passwords take, too.
+const ballastBytes = 24 << 20
 
 func serveCommand(term terminal) *cobra.Command {
 	file := ""
@@ -90,7 +97,9 @@ func serve(ctx context.Context, process server.Config, log *slog.Logger) error {
 		log.Warn("weakened", "setting", "insecure_allow_http", "means", "people's passwords and tokens may travel in clear")
 	}
 	log.Info("serving", "address", listener.Addr().String(), "issuer", process.PublicURL, "data", process.Data)
+	ballast := make([]byte, ballastBytes)
 	err = running.Serve(ctx, listener)
+	runtime.KeepAlive(ballast)
 	if closeErr := running.Close(); err == nil {
 		err = closeErr
 	}

@@ -26,12 +26,12 @@ type Ring struct {
 }
 
 type entry struct {
-	key        Key
-	encryption Key // derived, so that Key.MAC and Ring.Seal never share a key
+	key  Key
+	aead cipher.AEAD // of a derived key, so that Key.MAC and Ring.Seal never share one
 }
 
-func (e entry) aead() cipher.AEAD {
-	aead, err := chacha20poly1305.NewX(e.encryption.bytes())
+func aeadOf(encryption Key) cipher.AEAD {
+	aead, err := chacha20poly1305.NewX(encryption.bytes())
 	if err != nil {
 		panic("seal: XChaCha20-Poly1305 refused a key of 32 bytes: " + err.Error())
 	}
@@ -52,7 +52,7 @@ func (r *Ring) add(k Key) {
 	if _, present := r.entries[k.ID]; present {
 		return
 	}
-	r.entries[k.ID] = entry{key: k, encryption: k.Derive("XChaCha20-Poly1305")}
+	r.entries[k.ID] = entry{key: k, aead: aeadOf(k.Derive("XChaCha20-Poly1305"))}
 }
 
 // Derive makes the Ring of the keys that Key.Derive makes of these.
@@ -83,7 +83,7 @@ func (r *Ring) Seal(plaintext, additional []byte) []byte {
 	binary.BigEndian.PutUint32(sealed[1:], r.current.ID)
 	nonce := sealed[headerBytes:]
 	_, _ = rand.Read(nonce) // never fails: it ends the process instead
-	return r.entries[r.current.ID].aead().Seal(sealed, nonce, plaintext, bind(sealed[:headerBytes], additional))
+	return r.entries[r.current.ID].aead.Seal(sealed, nonce, plaintext, bind(sealed[:headerBytes], additional))
 }
 
 // Open returns the plaintext of what Seal made with the same additional, with any key of the ring.
@@ -97,7 +97,7 @@ func (r *Ring) Open(sealed, additional []byte) ([]byte, bool) {
 		return nil, false
 	}
 	nonce, ciphertext := sealed[headerBytes:headerBytes+nonceBytes], sealed[headerBytes+nonceBytes:]
-	plaintext, err := e.aead().Open(nil, nonce, ciphertext, bind(sealed[:headerBytes], additional))
+	plaintext, err := e.aead.Open(nil, nonce, ciphertext, bind(sealed[:headerBytes], additional))
 	return plaintext, err == nil
 }
 

@@ -42,11 +42,16 @@ func (s *Server) openAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 	if refused, is := errors.AsType[*token.Error](err); is && refused.Reason == token.Expired {
 		return accessClaims{}, tokenOver, nil
 	}
-	var claims accessClaims
-	if err != nil || checked.Decode(&claims) != nil {
+	if err != nil || len(checked.Audience) != 1 {
 		return accessClaims{}, tokenUnknown, nil
 	}
-	claims.keyID = checked.KeyID
+	claims := accessClaims{
+		Issuer: checked.Issuer, Subject: checked.Subject, Audience: checked.Audience[0], Expiry: checked.Expiry.Unix(), IssuedAt: checked.IssuedAt.Unix(),
+		ID: checked.ID, ClientID: checked.ClientID, Scope: checked.Scope, ACR: checked.ACR, Handle: checked.GrantHandle, keyID: checked.KeyID,
+	}
+	if checked.Has("auth_time") {
+		claims.AuthTime = checked.AuthTime.Unix()
+	}
 	if claims.own, err = ownClaims(tenant.Settings, checked.Decode); err != nil {
 		return accessClaims{}, tokenUnknown, nil
 	}
@@ -77,8 +82,14 @@ func (s *Server) openOpaque(tenant gatehouse.Tenant, encoded string) (accessClai
 		return accessClaims{}, false
 	}
 	payload, opened := s.Keys.SealRing(tenant.ID, "access token").Open(sealed, nil)
-	var claims accessClaims
-	if !opened || json.Unmarshal(payload, &claims) != nil {
+	if !opened {
+		return accessClaims{}, false
+	}
+	claims, plain := readAssembled(payload)
+	if plain {
+		return claims, true
+	}
+	if json.Unmarshal(payload, &claims) != nil {
 		return accessClaims{}, false
 	}
 	claims.own, err = ownClaims(tenant.Settings, func(v any) error { return json.Unmarshal(payload, v) })

@@ -1,7 +1,6 @@
 package authserver
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 
@@ -21,24 +20,23 @@ type claims []claim
 
 // MarshalJSON writes the object.
 func (c claims) MarshalJSON() ([]byte, error) {
-	object := bytes.NewBufferString("{")
+	object := append(make([]byte, 0, claimsRoom), '{')
 	for i, member := range c {
 		if i > 0 {
-			object.WriteByte(',')
+			object = append(object, ',')
 		}
-		for j, part := range []any{member.name, member.value} {
-			text, err := json.Marshal(part)
-			if err != nil {
-				return nil, err
-			}
-			if j > 0 {
-				object.WriteByte(':')
-			}
-			object.Write(text)
+		object = append(appendText(object, member.name), ':')
+		if text, is := member.value.(string); is {
+			object = appendText(object, text)
+			continue
 		}
+		value, err := json.Marshal(member.value)
+		if err != nil {
+			return nil, err
+		}
+		object = append(object, value...)
 	}
-	object.WriteByte('}')
-	return object.Bytes(), nil
+	return append(object, '}'), nil
 }
 
 // with writes the claims behind the members of an object.

@@ -1,7 +1,6 @@
 package authserver
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,16 +30,6 @@ type introspection struct {
 	Handle    string `json:"gid,omitempty"`
 
 	own claims
-}
-
-// MarshalJSON writes the answer with the tenant's own claims behind it.
-func (i introspection) MarshalJSON() ([]byte, error) {
-	type plain introspection
-	object, err := json.Marshal(plain(i))
-	if err != nil {
-		return nil, err
-	}
-	return i.own.with(object)
 }
 
 // serveIntrospect is the introspection endpoint (RFC 7662 §2). A resource
@@ -74,7 +63,11 @@ func (s *Server) serveIntrospect(w http.ResponseWriter, r *endpoint.Request) err
 			return err
 		}
 	}
-	oauth.WriteJSON(w, http.StatusOK, answer)
+	body, err := answer.assemble()
+	if err != nil {
+		return err
+	}
+	oauth.WriteBody(w, http.StatusOK, body)
 	return nil
 }
 

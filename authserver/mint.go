@@ -166,17 +166,15 @@ func (s *Server) accessToken(c *call, t ticket, m minted, now time.Time) (string
 		}
 		facts.Subject, facts.AuthTime, facts.ACR, facts.Handle = subject, t.grant.AuthTime.Unix(), t.grant.ACR, t.grant.Handle
 	}
-	payload, err := json.Marshal(facts)
+	payload, err := own.with(facts.assemble())
 	if err != nil {
-		return "", err
-	}
-	if payload, err = own.with(payload); err != nil {
 		return "", err
 	}
 	s.warnOfSize(c, "access token", payload, own)
 	if t.resource.TokenFormat == gatehouse.FormatOpaque {
 		sealed := s.Keys.SealRing(c.tenant(), "access token").Seal(payload, nil)
-		return opaquePrefix + base64.RawURLEncoding.EncodeToString(sealed), nil
+		encoded := make([]byte, 0, len(opaquePrefix)+base64.RawURLEncoding.EncodedLen(len(sealed)))
+		return string(base64.RawURLEncoding.AppendEncode(append(encoded, opaquePrefix...), sealed)), nil
 	}
 	algorithm := defaultAccessAlg
 	if t.resource.TokenSigningAlg != "" {

@@ -50,7 +50,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *endpoint.Request) error {
 		return err
 	}
 	s.logIssued(c, m)
-	oauth.WriteJSON(w, http.StatusOK, m.response)
+	oauth.WriteBody(w, http.StatusOK, m.response.assemble())
 	return nil
 }
 

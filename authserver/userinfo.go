@@ -45,7 +45,11 @@ func (s *Server) serveUserinfo(w http.ResponseWriter, r *endpoint.Request) error
 	if client.UserinfoSignedResponseAlg != "" {
 		return s.writeSigned(w, r, client, told)
 	}
-	oauth.WriteJSON(w, http.StatusOK, told)
+	body, err := told.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	oauth.WriteBody(w, http.StatusOK, body)
 	return nil
 }
 

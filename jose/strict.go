@@ -72,6 +72,22 @@ func (l Limits) Decode(data []byte, v any) error {
 	return nil
 }
 
+// StrictMembers returns the members of a strict JSON object by their names,
+// within the default limits, each value as it stands: slices of data, which
+// must not be changed. The error wraps [ErrMalformed].
+func StrictMembers(data []byte) (map[string]json.RawMessage, error) {
+	const usualMembers = 12
+	members := make(map[string]json.RawMessage, usualMembers)
+	s := scanner{data: data, limits: Limits{}.withDefaults(), visit: func(name, value []byte) error {
+		members[string(name)] = value[:len(value):len(value)]
+		return nil
+	}}
+	if err := s.document(nil); err != nil {
+		return nil, err
+	}
+	return members, nil
+}
+
 type scanner struct {
 	data    []byte
 	at      int

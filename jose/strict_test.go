@@ -202,3 +202,22 @@ func TestDecodeStrict(t *testing.T) {
 		t.Errorf("the error quotes the document: %v", err)
 	}
 }
+
+func TestStrictMembersAreThoseOfDecodeStrict(t *testing.T) {
+	for _, text := range []string{
+		`{}`, ` { "a" : 1 , "b" : [ 1, {"c":null} ] , "d":"x\u00e9\n" } `, `{"\u0061b":true,"c":{}}`, `{"a":null}`,
+		`{"a":1,"a":2}`, `{"a":1,"A":2}`, `{"a":1}x`, `[]`, `null`, `{"a"}`, `{"a":}`, "{\"a\":\"\xff\"}", `{"a":1e999}`, ``,
+	} {
+		var want map[string]json.RawMessage
+		wantErr := DecodeStrict([]byte(text), &want)
+		got, err := StrictMembers([]byte(text))
+		if (err == nil) != (wantErr == nil) || len(got) != len(want) {
+			t.Errorf("%s: %v %v, want %v %v", text, got, err, want, wantErr)
+		}
+		for name, value := range want {
+			if string(got[name]) != string(value) {
+				t.Errorf("%s: %q is %s, want %s", text, name, got[name], value)
+			}
+		}
+	}
+}

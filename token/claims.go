@@ -54,8 +54,9 @@ func (c Claims) Has(name string) bool {
 func (c Claims) Decode(v any) error { return jose.DecodeStrict(c.payload, v) }
 
 func readClaims(payload []byte) (Claims, error) {
-	c := Claims{payload: payload}
-	if err := jose.DecodeStrict(payload, &c.Raw); err != nil {
+	members, err := jose.StrictMembers(payload)
+	c := Claims{Raw: members, payload: payload}
+	if err != nil {
 		return Claims{}, &Error{Reason: Malformed, Detail: "the claims are not a strict JSON object", Cause: err}
 	}
 	for name, value := range c.Raw {

@@ -17,8 +17,7 @@ const (
 func (m *Mux) allowOrigin(w http.ResponseWriter, r *Request, row *Row) bool {
 	header := w.Header()
 	if row.CORS == AnyOrigin {
-		header.Set("Access-Control-Allow-Origin", "*")
-		header.Set("Access-Control-Expose-Headers", corsExposeHeaders)
+		setHeaders(header, "Access-Control-Allow-Origin", "*", "Access-Control-Expose-Headers", corsExposeHeaders)
 		return true
 	}
 	header.Add("Vary", "Origin")

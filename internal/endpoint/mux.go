@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -94,17 +93,17 @@ func (m *Mux) Rows() []Row { return m.config.Rows }
 const hstsValue = "max-age=31536000"
 
 func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
-	r := &Request{Request: hr, ID: rand.Text()[:16]}
+	e := begin(hr)
+	r := &e.request
 	if m.config.Answered != nil {
-		kept := &statusKeeper{ResponseWriter: w}
-		defer m.answered(kept, r, time.Now())
-		w = kept
+		e.kept.ResponseWriter = w
+		defer m.answered(&e.kept, r, time.Now())
+		w = &e.kept
 	}
 	if m.config.Secure {
 		w.Header().Set("Strict-Transport-Security", hstsValue)
 	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("X-Request-Id", r.ID)
+	setHeaders(w.Header(), "X-Content-Type-Options", "nosniff", "X-Request-Id", r.ID)
 	defer m.recovered(w, r)
 
 	// A path that is not written in its plain form names no endpoint: two

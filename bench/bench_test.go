@@ -115,3 +115,17 @@ func TestAnswersAreReadWhole(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestPeersTable(t *testing.T) {
+	var table bytes.Buffer
+	var measured []compared
+	for _, asked := range peerRows() {
+		if _, known := rowOf(asked.name); !known {
+			t.Errorf("the peer is asked %s, which is no row of ours", asked.name)
+		}
+		measured = append(measured, compared{row: row{name: asked.name}, server: round{rps: 1234, cpu: time.Millisecond}})
+	}
+	if err := writePeer(&table, measured); err != nil || strings.Count(table.String(), "1234") != len(measured) {
+		t.Errorf("%v\n%s", err, table.String())
+	}
+}

@@ -6,7 +6,7 @@
 // parses the same form, checks the same credential, signs as the server does,
 // writes the same bytes, and does nothing else.
 //
-//	go run ./bench [--json] [--only ROW] [--rounds N] [--seconds N]
+//	go run ./bench [--json] [--peer] [--store postgres] [--only ROW] [--rounds N] [--seconds N]
 //
 // It owns no rule of the product and is no part of it. What the rows mean, and
 // what the last figures were, is in docs/performance.md.
@@ -23,7 +23,9 @@ import (
 
 // options are what a measurement is asked for.
 type options struct {
-	json    bool
+	json bool
+	// peer measures npm's oidc-provider in place of the server.
+	peer    bool
 	only    string
 	rounds  int
 	length  time.Duration
@@ -62,6 +64,7 @@ func parse(args []string) (options, error) {
 	o := options{warmUp: warmUp}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.json, "json", false, "print the figures as JSON and nothing else")
+	flags.BoolVar(&o.peer, "peer", false, "measure npm's oidc-provider by the same requests instead; needs node and npm")
 	flags.StringVar(&o.only, "only", "", "measure only the rows whose names begin with `ROW`; several with commas")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many rounds, of whose figures the medians are taken")
 	seconds := flags.Float64("seconds", 3, "how long a round is")

@@ -28,6 +28,12 @@ func run(o options) error {
 	} else {
 		defer os.RemoveAll(directory)
 	}
+	if o.peer {
+		if err := stayOn(usable[1]); err != nil {
+			return err
+		}
+		return runPeer(o, usable[0], directory)
+	}
 	s, err := newStage(directory, o.postgres, usable[0])
 	if err != nil {
 		return err

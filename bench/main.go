@@ -41,7 +41,7 @@ type options struct {
 const warmUp = 300 * time.Millisecond
 
 // postgresVariable has the URL of the database for --store postgres.
-const postgresVariable = "GATEHOUSE_BENCH_POSTGRES"
+const postgresVariable = "BENCH_POSTGRES"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == limitArgument {

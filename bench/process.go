@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -86,6 +87,11 @@ func build(directory string) (string, error) {
 	return binary, nil
 }
 
+// environment is ours without the variables that would configure the server.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GATEHOUSE_") })
+}
+
 // serve starts the server with its configuration file. Its log goes to a file
 // in the directory, as it does where the server is run.
 func serve(core int, binary, directory, address string) (*process, error) {
@@ -95,7 +101,7 @@ func serve(core int, binary, directory, address string) (*process, error) {
 	}
 	defer log.Close()
 	p := &process{command: exec.Command(binary, "serve", "--config", filepath.Join(directory, configFile)), address: address}
-	p.command.Stderr = log
+	p.command.Stderr, p.command.Env = log, environment()
 	began := time.Now()
 	if err := start(core, p.command); err != nil {
 		return nil, err

@@ -120,7 +120,9 @@ func newStage(directory, postgres string, core int) (*stage, error) {
 }
 
 func (s *stage) gatehouse(args ...string) error {
-	if output, err := exec.Command(s.binary, args...).CombinedOutput(); err != nil {
+	command := exec.Command(s.binary, args...)
+	command.Env = environment()
+	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("gatehouse %s: %w\n%s", strings.Join(args, " "), err, output)
 	}
 	return nil

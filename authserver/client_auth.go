@@ -139,6 +139,7 @@ func (s *Server) authenticate(r *endpoint.Request, form oauth.Form) (*call, erro
 		}
 		return nil, oauth.Refuse("client-authentication-failed", oauth.InvalidClient, "The client is unknown, or did not authenticate by its registered method with its current secret.")
 	}
+	r.ClientID = client.ID
 	return &call{Request: r, Client: client, Form: form}, nil
 }
 

@@ -58,6 +58,7 @@ func (s *Server) refresh(c *call) (minted, error) {
 	case gatehouse.RotateRedelivered:
 		same, _ := keys.successor(token, rotated.Current)
 		m.response.RefreshToken, _ = keys.writeRefresh(same)
+		c.Note(OutcomeNote, Redelivered)
 		return m, nil
 	}
 	return minted{}, rotationRefused(rotated.Outcome)

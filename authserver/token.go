@@ -28,6 +28,13 @@ func grantTypeNames() []string {
 	return names
 }
 
+// OutcomeNote is the note of a request that went well in an unusual way, and
+// Redelivered what it says of a refresh token that was answered before.
+const (
+	OutcomeNote = "outcome"
+	Redelivered = "redelivered"
+)
+
 // serveToken is the token endpoint (RFC 6749 §3.2).
 func (s *Server) serveToken(w http.ResponseWriter, r *endpoint.Request) error {
 	form, err := oauth.ReadForm(r.Request)

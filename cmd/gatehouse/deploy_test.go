@@ -38,6 +38,7 @@ func metricsPage(t *testing.T) string {
 	})
 	m.Endpoint("token")
 	m.Issued("default", "web", "refresh_token")
+	m.Outcome("default", "web", metrics.ClientServed)
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()

@@ -15,9 +15,13 @@ type Answer struct {
 	Tenant   gatehouse.TenantID
 	ID       string
 	Method   string
-	Status   int
-	Took     time.Duration
-	notes    []slog.Attr
+	// ClientID is the client that has authenticated, "" for others.
+	ClientID string
+	// Rule is that of the refusal, "" when there was none.
+	Rule   string
+	Status int
+	Took   time.Duration
+	notes  []slog.Attr
 }
 
 // Note returns what the endpoint noted under the name, or "".
@@ -35,7 +39,10 @@ func (m *Mux) answered(kept *statusKeeper, r *Request, began time.Time) {
 	if status == 0 { // net/http's own, when nothing was said
 		status = http.StatusOK
 	}
-	m.config.Answered(r.Context(), Answer{r.endpoint, r.Tenant.ID, r.ID, r.Method, status, time.Since(began), r.notes})
+	m.config.Answered(r.Context(), Answer{
+		Endpoint: r.endpoint, Tenant: r.Tenant.ID, ID: r.ID, Method: r.Method, ClientID: r.ClientID, Rule: r.rule,
+		Status: status, Took: time.Since(began), notes: r.notes,
+	})
 }
 
 // statusKeeper remembers the status of an answer.

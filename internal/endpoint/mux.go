@@ -181,6 +181,7 @@ func (m *Mux) serve(w http.ResponseWriter, r *Request, row *Row) {
 
 func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
 	refusal := oauth.AsError(err)
+	r.rule = refusal.Rule
 	level := slog.LevelInfo
 	if refusal.Status >= http.StatusInternalServerError {
 		level = slog.LevelError

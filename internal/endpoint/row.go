@@ -91,9 +91,12 @@ type Request struct {
 	// Restart is where the person at the browser begins anew what this request
 	// was about, for pages that cannot go on; "" when nobody knows.
 	Restart string
+	// ClientID is the client that has authenticated, "" before that.
+	ClientID string
 
 	notes    []slog.Attr
 	endpoint string
+	rule     string // by which it was refused
 	answer   func(http.ResponseWriter, *oauth.Error)
 }
 

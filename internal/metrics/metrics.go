@@ -59,7 +59,8 @@ type Metrics struct {
 	requests map[string]*requests
 	unknown  *requests
 	resolve  func(endpoint string) *requests
-	issued   *issued
+	issued   *byClient
+	outcomes *byClient
 	refused  counters
 	refresh  counters
 	logins   counters
@@ -88,7 +89,8 @@ func New(config Config) *Metrics {
 	)
 	m.vec("gatehouse_build_info", "Always 1; the label says which build answers.", "version").WithLabelValues(config.Version).Inc()
 	m.countRequests()
-	m.issued = newIssued(m.vec("gatehouse_tokens_issued_total", "Answers of the token endpoint with an access token.", "tenant", "client_id", "grant_type"))
+	m.issued = newByClient(m.vec("gatehouse_tokens_issued_total", "Answers of the token endpoint with an access token.", "tenant", "client_id", "grant_type"))
+	m.outcomes = newByClient(m.vec("gatehouse_client_requests_total", "Requests of clients that have authenticated, by what became of them.", "tenant", "client_id", "outcome"))
 	m.refused = m.counters("gatehouse_refusals_total", "Requests refused, by the rule that refused them.", "rule", config.Rules)
 	m.refresh = m.counters("gatehouse_refresh_total", "Genuine refresh tokens presented, by what became of them.", "outcome",
 		[]string{RefreshRotated, RefreshRedelivered, RefreshReplayed, RefreshLostState, RefreshExpired, RefreshEnded})

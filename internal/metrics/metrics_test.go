@@ -48,6 +48,7 @@ func TestThePageSaysWhatWasCounted(t *testing.T) {
 	m.Refreshed(RefreshReplayed)
 	m.SignedIn(LoginSucceeded)
 	m.Issued("default", "web", "refresh_token")
+	m.Outcome("default", "web", ClientReplayed)
 	says(t, page(t, m),
 		`gatehouse_build_info{version="v1"} 1`,
 		`gatehouse_requests_total{endpoint="token",method="POST",status="2xx"} 1`,
@@ -64,6 +65,7 @@ func TestThePageSaysWhatWasCounted(t *testing.T) {
 		`gatehouse_refresh_total{outcome="rotated"} 0`,
 		`gatehouse_logins_total{outcome="succeeded"} 1`,
 		`gatehouse_tokens_issued_total{client_id="web",grant_type="refresh_token",tenant="default"} 1`,
+		`gatehouse_client_requests_total{client_id="web",outcome="replayed",tenant="default"} 1`,
 		`gatehouse_passwords_waiting 3`,
 		`gatehouse_store_acts_waiting 2`,
 		`gatehouse_store_acts_total 10`,
@@ -99,10 +101,12 @@ func TestCountingIsCheap(t *testing.T) {
 	m := New(Config{Rules: []string{"login-wrong"}})
 	m.Endpoint("token")
 	m.Issued("default", "web", "refresh_token")
+	m.Outcome("default", "web", ClientServed)
 	for name, count := range map[string]func(){
-		"a request": func() { m.Answered("token", "POST", 200, time.Millisecond) },
-		"a token":   func() { m.Issued("default", "web", "refresh_token") },
-		"a refusal": func() { m.Refused("login-wrong") },
+		"a request":  func() { m.Answered("token", "POST", 200, time.Millisecond) },
+		"a token":    func() { m.Issued("default", "web", "refresh_token") },
+		"an outcome": func() { m.Outcome("default", "web", ClientServed) },
+		"a refusal":  func() { m.Refused("login-wrong") },
 	} {
 		if allocations := testing.AllocsPerRun(100, count); allocations > 0 {
 			t.Errorf("counting %s allocates %v times", name, allocations)

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"gatehouse"
+	"gatehouse/authserver"
 	"gatehouse/internal/endpoint"
 	"gatehouse/internal/metrics"
 	"gatehouse/internal/store"
@@ -45,9 +46,34 @@ func (s *Server) answered(rows []endpoint.Row) func(endpoint.Answer) {
 	return func(a endpoint.Answer) {
 		s.metrics.Answered(a.Endpoint, a.Method, a.Status, a.Took)
 		if a.Endpoint == tokenEndpoint && a.Status == http.StatusOK { // the client is authenticated, the grant type known
-			s.metrics.Issued(string(a.Tenant), a.Note("client_id"), a.Note("grant_type"))
+			s.metrics.Issued(string(a.Tenant), a.ClientID, a.Note("grant_type"))
+		}
+		if a.ClientID != "" {
+			s.metrics.Outcome(string(a.Tenant), a.ClientID, clientOutcome(a))
 		}
 	}
+}
+
+// clientRefusals are the refusals of authenticated clients that have an outcome
+// of their own.
+var clientRefusals = map[string]string{
+	"client-limited": metrics.ClientLimited, "address-limited": metrics.ClientLimited,
+	"code-replayed": metrics.ClientReplayed, "refresh-replayed": metrics.ClientReplayed,
+}
+
+func clientOutcome(a endpoint.Answer) string {
+	if outcome, known := clientRefusals[a.Rule]; known {
+		return outcome
+	}
+	switch {
+	case a.Status >= http.StatusInternalServerError:
+		return metrics.ClientFailed
+	case a.Rule != "":
+		return metrics.ClientRefused
+	case a.Note(authserver.OutcomeNote) == authserver.Redelivered:
+		return metrics.ClientRedelivered
+	}
+	return metrics.ClientServed
 }
 
 // tokenEndpoint is the name of the token endpoint's row.

@@ -95,6 +95,7 @@ func TestMetricsCountWhatWasAnswered(t *testing.T) {
 		`gatehouse_requests_total{endpoint="other",method="GET",status="4xx"} 1`,
 		`gatehouse_request_duration_seconds_count{endpoint="token"} 2`,
 		`gatehouse_tokens_issued_total{client_id="web",grant_type="client_credentials",tenant="` + string(gatehouse.DefaultTenant) + `"} 1`,
+		`gatehouse_client_requests_total{client_id="web",outcome="served",tenant="` + string(gatehouse.DefaultTenant) + `"} 1`,
 		`gatehouse_passwords_waiting 0`,
 		`gatehouse_store_acts_waiting 0`,
 	} {
@@ -105,11 +106,33 @@ func TestMetricsCountWhatWasAnswered(t *testing.T) {
 	if total := regexp.MustCompile(`(?m)^gatehouse_refusals_total\{rule="[a-z-]+"\} [1-9]`).FindAllString(text, -1); len(total) != 1 || strings.Contains(total[0], metrics.Other) {
 		t.Errorf("refusals: %q", total)
 	}
+	if strings.Contains(text, `outcome="refused"`) {
+		t.Error("what a stranger did is counted as the client's")
+	}
 	if strings.Contains(text, good) || strings.Contains(text, "wrong\"} 1") {
 		t.Error("the page shows what was sent")
 	}
 	if !strings.Contains(text, "gatehouse_store_commits_total") || !strings.Contains(text, "go_goroutines") {
 		t.Error("the database's or the process's metrics are missing")
+	}
+}
+
+func TestWhatBecameOfAClientsRequest(t *testing.T) {
+	for want, answer := range map[string]endpoint.Answer{
+		metrics.ClientServed:   {Status: 200},
+		metrics.ClientRefused:  {Status: 400, Rule: "scope-not-granted"},
+		metrics.ClientLimited:  {Status: 429, Rule: "client-limited"},
+		metrics.ClientReplayed: {Status: 400, Rule: "refresh-replayed"},
+		metrics.ClientFailed:   {Status: 503, Rule: "not-ready"},
+	} {
+		if got := clientOutcome(answer); got != want {
+			t.Errorf("%+v: %s, not %s", answer, got, want)
+		}
+	}
+	for rule := range clientRefusals {
+		if !slices.Contains(oauth.RuleNames(), rule) {
+			t.Errorf("there is no rule %s", rule)
+		}
 	}
 }
 

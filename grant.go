@@ -1,6 +1,8 @@
 package gatehouse
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"time"
 
@@ -8,7 +10,33 @@ import (
 )
 
 // GrantID names a grant. It is never shown; tokens carry the handle instead.
+// It begins with the time at which the grant was born, as the UUIDs of RFC 9562
+// §5.7 do: what is written together lies together, however many grants there are.
 type GrantID [16]byte
+
+// idTimeBytes is how many bytes of a GrantID are its time: milliseconds since
+// 1970. The others are random.
+const idTimeBytes = 6
+
+// NewGrantID makes the id of a grant that is born now.
+func NewGrantID(now time.Time) GrantID {
+	var id GrantID
+	_, _ = rand.Read(id[idTimeBytes:])
+	PutTime(id[:], now)
+	return id
+}
+
+// BornAt is the time in the id.
+func (id GrantID) BornAt() time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> (64 - 8*idTimeBytes)))
+}
+
+// PutTime makes a key of at least 8 bytes begin with a time, so that keys of
+// about the same time lie together in an index.
+func PutTime(key []byte, at time.Time) {
+	rest := binary.BigEndian.Uint64(key) << (8 * idTimeBytes) >> (8 * idTimeBytes)
+	binary.BigEndian.PutUint64(key, uint64(at.UnixMilli())<<(64-8*idTimeBytes)|rest)
+}
 
 func (id GrantID) String() string { return hex.EncodeToString(id[:]) }
 

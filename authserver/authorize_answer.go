@@ -1,7 +1,6 @@
 package authserver
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"net/http"
 
@@ -116,6 +115,7 @@ func (s *Server) newGrant(r *endpoint.Request, in interaction.Interaction, sessi
 	keys := s.grantKeys(r.Tenant.ID)
 	now, settings := s.Store.Now(), r.Tenant.Settings
 	grant := gatehouse.Grant{
+		ID:       gatehouse.NewGrantID(now),
 		ClientID: in.ClientID, Subject: session.Subject, SessionID: session.ID,
 		Scope: in.Scope, Resources: in.Resources, Claims: in.Claims,
 		RedirectURI: in.RedirectURI, RedirectURISent: in.RedirectURISent,
@@ -124,7 +124,6 @@ func (s *Server) newGrant(r *endpoint.Request, in interaction.Interaction, sessi
 		Code:      gatehouse.CodeState{KeyID: keys.ring.Current().ID, ExpiresAt: now.Add(settings.CodeLifetime.Std())},
 		CreatedAt: now, ExpiresAt: now.Add(settings.RefreshAbsoluteLifetime.Std()), LastUsedAt: now,
 	}
-	_, _ = rand.Read(grant.ID[:])
 	grant.Handle = keys.handle(grant.ID)
 	return grant
 }

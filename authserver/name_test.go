@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/seal"
@@ -90,6 +91,27 @@ func TestNamesOfGrants(t *testing.T) {
 	}
 	if _, written := keys.writeRefresh(refreshToken{keyID: 3}); written {
 		t.Error("a refresh token under an unknown key")
+	}
+}
+
+// TestHandlesOfASecondLieTogether: they begin alike, and that beginning tells
+// neither the time nor the tenant.
+func TestHandlesOfASecondLieTogether(t *testing.T) {
+	keys, other := namesOf(t, "default"), namesOf(t, "other")
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	first := keys.handle(gatehouse.NewGrantID(at))
+	const near = 5 // characters that stand for the second alone
+	for name, row := range map[string]struct {
+		handle string
+		alike  bool
+	}{
+		"the same second": {keys.handle(gatehouse.NewGrantID(at.Add(999 * time.Millisecond))), true},
+		"the next second": {keys.handle(gatehouse.NewGrantID(at.Add(time.Second))), false},
+		"another tenant":  {other.handle(gatehouse.NewGrantID(at)), false},
+	} {
+		if (row.handle[:near] == first[:near]) != row.alike || row.handle == first {
+			t.Errorf("%s: %s beside %s", name, row.handle, first)
+		}
 	}
 }
 

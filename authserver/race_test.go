@@ -267,8 +267,8 @@ func TestUniqueAndUnpredictable(t *testing.T) {
 		add("access token", issued.access)
 	}
 	for kind, shared := range prefix {
-		// Kind, version and key id: four characters and five bytes.
-		if len(shared) > 4+8 {
+		// Kind, version, key id and the time of birth: four characters and eleven bytes.
+		if len(shared) > 4+15 {
 			t.Errorf("every %s begins with %q", kind, shared)
 		}
 	}

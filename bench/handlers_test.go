@@ -1,16 +1,10 @@
 package main
 
 import (
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"gatehouse/internal/server"
 )
 
 // BenchmarkHandlers calls the server's handler without a network, for profiles
@@ -18,24 +12,8 @@ import (
 //
 //	go test ./bench -run - -bench Handlers -cpuprofile cpu.out
 func BenchmarkHandlers(b *testing.B) {
-	directory := b.TempDir()
-	tenantPath := filepath.Join(directory, tenantFile)
-	if err := os.WriteFile(tenantPath, []byte(tenant()), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	metrics, err := freeAddress()
-	if err != nil {
-		b.Fatal(err)
-	}
 	const host = "127.0.0.1:8080"
-	running, err := server.Open(b.Context(), server.Config{
-		PublicURL: "http://" + host, Data: directory, Apply: tenantPath, Metrics: server.Metrics{Listen: metrics},
-	}, slog.New(slog.NewJSONHandler(io.Discard, nil)))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer running.Close()
-	handler := running.Handler()
+	handler := opened(b, host).Handler()
 	ask := func(method, target, form string, headers ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "http://"+host+target, strings.NewReader(form))
 		if method == http.MethodPost {

@@ -131,9 +131,12 @@ func (in Interaction) Accepts(session gatehouse.Session) bool {
 }
 
 // Origin is what a grant born of this interaction keeps of it: one origin has
-// one grant, and the row alone does not tell the interaction's id.
+// one grant, and the row alone does not tell the interaction's id. It begins
+// with the interaction's start, so that new ones lie together in the index.
 func (in Interaction) Origin() [32]byte {
-	return sha256.Sum256(append([]byte("interaction "), in.ID[:]...))
+	origin := sha256.Sum256(append([]byte("interaction "), in.ID[:]...))
+	gatehouse.PutTime(origin[:], in.Start)
+	return origin
 }
 
 // rings derives keys per tenant and purpose.

@@ -186,7 +186,10 @@ type Redemption struct {
 	Refresh RefreshState
 	// AccessUntil is when the access token minted with it expires.
 	AccessUntil time.Time
-	By          Circumstance
+	// SessionID is the session that the grant was read with, "" when nothing
+	// that was minted names it.
+	SessionID string
+	By        Circumstance
 }
 
 // Redeemed is the outcome of a Redemption.
@@ -198,6 +201,7 @@ const (
 	RedeemReplayed
 	RedeemExpired
 	RedeemUnknown
+	RedeemMoved // the grant's session is another one by now: read it again
 )
 
 // Rotation is the use of a refresh token whose tag is right, by its
@@ -218,7 +222,10 @@ type Rotation struct {
 	// Idle is the longest time between uses.
 	Idle        time.Duration
 	AccessUntil time.Time
-	By          Circumstance
+	// SessionID is the session that the grant was read with, "" when nothing
+	// that was minted names it.
+	SessionID string
+	By        Circumstance
 }
 
 // Rotated is the outcome of a Rotation.
@@ -242,6 +249,7 @@ const (
 	RotateExpired                   // idle or absolute lifetime is over
 	RotateEnded                     // the grant, its user or its client has ended
 	RotateUnknown                   // no such grant
+	RotateMoved                     // its session is another one by now: read it again
 )
 
 // TokenFacts are what an access token says of itself, for the question

@@ -57,7 +57,7 @@ func (f *failing) meet(name string) error {
 
 // storeCalls are all that the endpoints ask of storage.
 var storeCalls = []string{
-	"Client", "Resources", "User", "Session", "Consent", "IssueCode", "TenantRecord", "AppendEvent", "Grant", "RedeemCode", "CountWrongVerifier", "RotateRefresh", "TokenEnded",
+	"Client", "Resources", "User", "Session", "Consent", "IssueCode", "TenantRecord", "AppendEvent", "Grant", "GrantTerms", "RedeemCode", "CountWrongVerifier", "RotateRefresh", "TokenEnded",
 	"EndGrant", "RevokeToken", "EndSession",
 }
 
@@ -128,6 +128,13 @@ func (f *failing) Grant(c ctx, tenant tenantID, id gatehouse.GrantID) (grant gat
 		grant, found, err = f.Store.Grant(c, tenant, id)
 	}
 	return grant, found, err
+}
+
+func (f *failing) GrantTerms(c ctx, tenant tenantID, id gatehouse.GrantID) (terms gatehouse.Grant, found bool, err error) {
+	if err = f.meet("GrantTerms"); err == nil {
+		terms, found, err = f.Store.GrantTerms(c, tenant, id)
+	}
+	return terms, found, err
 }
 
 func (f *failing) RedeemCode(c ctx, tenant tenantID, redemption gatehouse.Redemption) (redeemed gatehouse.Redeemed, err error) {
@@ -269,10 +276,10 @@ func TestWhenStorageFails(t *testing.T) {
 		{"allow", "Client Session Resources IssueCode", func() gatehousetest.Answer {
 			return b.ask(http.MethodPost, "/consent", "", consent.With("decision", "allow"))
 		}, 303},
-		{"wrong verifier", "Client Grant CountWrongVerifier", post("/token", with(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {webCallback}}, []string{"code_verifier", wrongVerifier})), 400},
-		{"code", "Client Grant User Resources TenantRecord RedeemCode", post("/token", codeForm), 200},
+		{"wrong verifier", "Client GrantTerms CountWrongVerifier", post("/token", with(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {webCallback}}, []string{"code_verifier", wrongVerifier})), 400},
+		{"code", "Client GrantTerms Resources TenantRecord RedeemCode", post("/token", codeForm), 200},
 		{"introspection of a refresh token", "Client Grant User", post("/introspect", url.Values{"token": {issued.refresh}}), 200},
-		{"refresh", "Client Grant User Resources TenantRecord RotateRefresh", post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.refresh}}), 200},
+		{"refresh", "Client GrantTerms Resources TenantRecord RotateRefresh", post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.refresh}}), 200},
 		{"client credentials", "Client Resources TenantRecord", func() gatehousetest.Answer {
 			return b.ask(http.MethodPost, "/token", basic("svc", secrets["svc"]), photos())
 		}, 200},

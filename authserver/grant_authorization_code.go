@@ -10,23 +10,37 @@ import (
 
 type codeStore interface {
 	Grant(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID) (gatehouse.Grant, bool, error)
+	GrantTerms(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID) (gatehouse.Grant, bool, error)
 	RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redemption gatehouse.Redemption) (gatehouse.Redeemed, error)
 	CountWrongVerifier(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID, by gatehouse.Circumstance) (killed bool, err error)
 }
 
-// redeemCode is the grant of RFC 6749 §4.1.3 with RFC 7636.
+// redeemCode is the grant of RFC 6749 §4.1.3 with RFC 7636. Whether the code
+// was used before (RFC 6749 §4.1.2), or its grant or user has ended, is decided
+// by the act that redeems it.
 func (s *Server) redeemCode(c *call) (minted, error) {
 	grant, code, err := s.grantOfCode(c)
 	if err != nil {
 		return minted{}, err
 	}
-	if !grant.Code.RedeemedAt.IsZero() {
-		// Everything is right but the code was used before: somebody has a
-		// copy of it (RFC 6749 §4.1.2).
-		return minted{}, s.commitRedemption(c, gatehouse.Redemption{ID: grant.ID, CodeHash: code.hash})
+	m, err := s.mintForCode(c, grant)
+	if err != nil {
+		return minted{}, s.unlessReplayed(c, code, err)
 	}
-	if may, err := s.mayIssue(c.Context(), c.tenant(), c.Client, &grant); err != nil || !may {
-		return minted{}, orRefuse(err, codeInvalid())
+	redemption := gatehouse.Redemption{ID: grant.ID, CodeHash: code.hash, AccessUntil: m.until, SessionID: grant.SessionID}
+	if c.Client.MayUse(gatehouse.GrantRefreshToken) {
+		keys := s.grantKeys(c.tenant())
+		first, state := keys.firstRefresh(grant.ID)
+		m.response.RefreshToken, _ = keys.writeRefresh(first)
+		redemption.Refresh = state
+	}
+
+	return m, s.commitRedemption(c, redemption)
+}
+
+func (s *Server) mintForCode(c *call, grant gatehouse.Grant) (minted, error) {
+	if !s.standing(c.Client, grant) {
+		return minted{}, codeInvalid()
 	}
 	audiences, err := s.audiences(c.Context(), c.Tenant, c.Client)
 	if err != nil {
@@ -36,23 +50,21 @@ func (s *Server) redeemCode(c *call) (minted, error) {
 	if err != nil {
 		return minted{}, err
 	}
-
-	m, err := s.mint(c, ticket{
+	return s.mint(c, ticket{
 		resource: resource, scope: audiences.within(current(grant, c.Client), []string{resource.Identifier}),
 		grant: &grant, nonce: grant.Nonce,
 	})
-	if err != nil {
-		return minted{}, err
-	}
-	redemption := gatehouse.Redemption{ID: grant.ID, CodeHash: code.hash, AccessUntil: m.until}
-	if c.Client.MayUse(gatehouse.GrantRefreshToken) {
-		keys := s.grantKeys(c.tenant())
-		first, state := keys.firstRefresh(grant.ID)
-		m.response.RefreshToken, _ = keys.writeRefresh(first)
-		redemption.Refresh = state
-	}
+}
 
-	return m, s.commitRedemption(c, redemption)
+// unlessReplayed returns the refusal of a request that came as far as its code
+// being its client's own. If that code was used before, somebody has a copy of
+// it, whatever else is wrong (RFC 6749 §4.1.2).
+func (s *Server) unlessReplayed(c *call, code parsedCode, refusal error) error {
+	grant, found, err := s.Store.Grant(c.Context(), c.tenant(), code.grant)
+	if err != nil || !found || grant.Code.RedeemedAt.IsZero() {
+		return orRefuse(err, refusal)
+	}
+	return s.commitRedemption(c, gatehouse.Redemption{ID: grant.ID, CodeHash: code.hash})
 }
 
 // grantOfCode finds the grant that the request's code names and checks all
@@ -66,7 +78,7 @@ func (s *Server) grantOfCode(c *call) (gatehouse.Grant, parsedCode, error) {
 	if !genuine {
 		return gatehouse.Grant{}, none, orRefuse(s.guessFailed(c.Request), codeInvalid())
 	}
-	grant, found, err := s.Store.Grant(c.Context(), c.tenant(), code.grant)
+	grant, found, err := s.Store.GrantTerms(c.Context(), c.tenant(), code.grant)
 	if err != nil {
 		return gatehouse.Grant{}, none, err
 	}
@@ -117,6 +129,8 @@ func (s *Server) commitRedemption(c *call, redemption gatehouse.Redemption) erro
 		return err
 	case outcome == gatehouse.RedeemAccepted:
 		return nil
+	case outcome == gatehouse.RedeemMoved:
+		return errMoved
 	case outcome == gatehouse.RedeemReplayed:
 		return oauth.Refuse("code-replayed", oauth.InvalidGrant, "The code was used before. Everything that came of it has been revoked.")
 	case outcome == gatehouse.RedeemExpired:

@@ -12,7 +12,8 @@ type refreshStore interface {
 }
 
 // refresh is the grant of RFC 6749 §6 with the rotation and replay detection
-// of RFC 9700 §4.14.2.
+// of RFC 9700 §4.14.2. Whether the token is current, and its grant and user
+// stand, is decided by the act that rotates it.
 func (s *Server) refresh(c *call) (minted, error) {
 	keys := s.grantKeys(c.tenant())
 	token, grant, err := s.grantOfRefresh(c, keys)
@@ -46,7 +47,7 @@ func (s *Server) refresh(c *call) (minted, error) {
 			return succeeds
 		},
 		Grace: settings.RefreshGrace.Std(), Idle: settings.RefreshIdleLifetime.Std(),
-		AccessUntil: m.until, By: c.Circumstance(),
+		AccessUntil: m.until, SessionID: grant.SessionID, By: c.Circumstance(),
 	})
 	if err != nil {
 		return minted{}, err
@@ -60,6 +61,8 @@ func (s *Server) refresh(c *call) (minted, error) {
 		m.response.RefreshToken, _ = keys.writeRefresh(same)
 		c.Note(OutcomeNote, Redelivered)
 		return m, nil
+	case gatehouse.RotateMoved:
+		return minted{}, errMoved
 	}
 	return minted{}, rotationRefused(rotated.Outcome)
 }
@@ -74,16 +77,15 @@ func (s *Server) grantOfRefresh(c *call, keys grantKeys) (refreshToken, gatehous
 	if !genuine {
 		return refreshToken{}, gatehouse.Grant{}, orRefuse(s.guessFailed(c.Request), refreshInvalid())
 	}
-	grant, found, err := s.Store.Grant(c.Context(), c.tenant(), token.grant)
+	grant, found, err := s.Store.GrantTerms(c.Context(), c.tenant(), token.grant)
 	if err != nil {
 		return refreshToken{}, gatehouse.Grant{}, err
 	}
 	if !found || grant.ClientID != c.Client.ID { // RFC 6749 §6: bound to the client
 		return refreshToken{}, gatehouse.Grant{}, refreshInvalid()
 	}
-	may, err := s.mayIssue(c.Context(), c.tenant(), c.Client, &grant)
-	if err != nil || !may {
-		return refreshToken{}, gatehouse.Grant{}, orRefuse(err, refreshInvalid())
+	if !s.standing(c.Client, grant) {
+		return refreshToken{}, gatehouse.Grant{}, refreshInvalid()
 	}
 	return token, grant, nil
 }

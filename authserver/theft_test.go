@@ -65,6 +65,38 @@ func TestFirstRedemptionAfterTheExpiryEndsNothing(t *testing.T) {
 	})
 }
 
+// TestAReplayIsOneWhateverElseIsAsked: a copy of the code is out, also when its
+// holder asks for something that would be refused.
+func TestAReplayIsOneWhateverElseIsAsked(t *testing.T) {
+	spec.Covers(t, "CD-01")
+	s := open(t)
+	code := s.code()
+	s.wants(s.redeem(code, "resource", "https://unknown.example"), http.StatusBadRequest, "invalid_target")
+	issued := tokensOf(s.wants(s.redeem(code), http.StatusOK, ""))
+	s.wantLive(issued)
+	s.wants(s.redeem(code, "resource", "https://unknown.example"), http.StatusBadRequest, "invalid_grant")
+	s.wantDead(issued)
+	s.wantEnded(gatehouse.EndedByCodeReplay)
+	s.wantLive(s.tokens())
+}
+
+// TestTokensNameTheSessionThatTheGrantHasNow: the same person signed in again
+// in the same browser while the code, and later the refresh token, was on its way.
+func TestTokensNameTheSessionThatTheGrantHasNow(t *testing.T) {
+	s := open(t)
+	code := s.code()
+	again := s.tokens("prompt", "login")
+	issued := tokensOf(s.wants(s.redeem(code), http.StatusOK, ""))
+	if sid := s.claims(issued.id)["sid"]; sid == nil || sid != s.claims(again.id)["sid"] {
+		t.Errorf("the ID token of the code names the session %v, not %v", sid, s.claims(again.id)["sid"])
+	}
+	latest := s.tokens("prompt", "login")
+	refreshed := tokensOf(s.wants(s.refresh(issued.refresh), http.StatusOK, ""))
+	if sid := s.claims(refreshed.id)["sid"]; sid == nil || sid != s.claims(latest.id)["sid"] {
+		t.Errorf("the ID token of the refresh names the session %v, not %v", sid, s.claims(latest.id)["sid"])
+	}
+}
+
 // attempts with a stolen code that is not yet redeemed, or has been.
 func (s *stage) foreignAttempts(code string) {
 	s.Helper()

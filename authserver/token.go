@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 
@@ -35,6 +36,14 @@ const (
 	Redelivered = "redelivered"
 )
 
+// errMoved says that the grant's session became another one while tokens that
+// name it were made. Nothing was issued.
+var errMoved = errors.New("the grant has moved to another session")
+
+// movedAgain is how often such a request is run again: sessions follow each
+// other at the pace of a person who signs in.
+const movedAgain = 2
+
 // serveToken is the token endpoint (RFC 6749 §3.2).
 func (s *Server) serveToken(w http.ResponseWriter, r *endpoint.Request) error {
 	form, err := oauth.ReadForm(r.Request)
@@ -53,6 +62,9 @@ func (s *Server) serveToken(w http.ResponseWriter, r *endpoint.Request) error {
 		return err
 	}
 	m, err := run(s, c)
+	for again := 0; errors.Is(err, errMoved) && again < movedAgain; again++ {
+		m, err = run(s, c)
+	}
 	if err != nil {
 		return err
 	}

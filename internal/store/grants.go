@@ -75,7 +75,7 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 	if err != nil {
 		return gatehouse.CodeIssued{}, err
 	}
-	return write(ctx, s, "issuing a code", tenant, func(a *act) (gatehouse.CodeIssued, error) {
+	issued, err := write(ctx, s, "issuing a code", tenant, func(a *act) (gatehouse.CodeIssued, error) {
 		none := gatehouse.CodeIssued{}
 		if len(g.Code.Hash) == 0 {
 			return none, errNoHash
@@ -86,6 +86,7 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		if err := a.engine.seizeSession(a, g.SessionID); err != nil {
 			return none, err
 		}
+		g.CreatedAt = a.now
 		now := millis(a.now)
 		leavesAt := max(millis(g.Code.ExpiresAt.Add(skew)), millis(a.now.Add(unredeemedKept)))
 		born, err := a.exec(sqlIssueCode, a.tenant, g.ID[:], g.Handle, g.ClientID, g.Subject, g.SessionID, g.Scope.String(),
@@ -115,6 +116,10 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		}
 		return gatehouse.CodeIssued{Outcome: gatehouse.CodeAccepted}, a.tell(event, gatehouse.EventCodeIssued, "scope", g.Scope.String())
 	})
+	if issued.Outcome == gatehouse.CodeAccepted {
+		s.terms.put(termsKey{tenant, g.ID}, termsOf(g)) // the redemption follows at once
+	}
+	return issued, err
 }
 
 // CountWrongVerifier counts a wrong code_verifier that came with everything else right, on a code
@@ -142,7 +147,7 @@ func eventOf(g gatehouse.Grant, by gatehouse.Circumstance) gatehouse.Event {
 // RedeemCode redeems a code, once. A second redemption, also after the code's expiry, ends the
 // grant and all it issued (RFC 6749 §4.1.2) and is reported as a replay.
 func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redemption gatehouse.Redemption) (gatehouse.Redeemed, error) {
-	return write(ctx, s, "redeeming a code", tenant, func(a *act) (gatehouse.Redeemed, error) {
+	redeemed, err := write(ctx, s, "redeeming a code", tenant, func(a *act) (gatehouse.Redeemed, error) {
 		if len(redemption.CodeHash) == 0 {
 			return 0, errNoHash
 		}
@@ -153,18 +158,23 @@ func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redem
 		if len(refresh.Hash) > 0 {
 			hasRefresh = 1
 		}
-		var g gatehouse.Grant
-		accepted, err := a.one(sqlRedeemCode, grantDest(&g), a.tenant, redemption.ID[:], redemption.CodeHash, millis(a.now),
+		event := gatehouse.Event{By: redemption.By}
+		accepted, err := a.one(sqlRedeemCode, []any{&event.Grant, &event.ClientID, &event.Subject, &event.SessionID},
+			a.tenant, redemption.ID[:], redemption.CodeHash, millis(a.now),
 			int64(refresh.Generation), int64(refresh.KeyID), blob(refresh.Hash), blob(refresh.Salt), millis(redemption.AccessUntil),
-			millis(redemption.AccessUntil.Add(skew)), hasRefresh, gatehouse.MaxWrongVerifiers)
+			millis(redemption.AccessUntil.Add(skew)), hasRefresh, gatehouse.MaxWrongVerifiers, redemption.SessionID)
 		if err != nil {
 			return 0, err
 		}
 		if accepted {
-			return gatehouse.RedeemAccepted, a.tell(eventOf(g, redemption.By), gatehouse.EventCodeRedeemed)
+			return gatehouse.RedeemAccepted, a.tell(event, gatehouse.EventCodeRedeemed)
 		}
 		return a.classifyRedemption(redemption)
 	})
+	if redeemed == gatehouse.RedeemMoved {
+		s.terms.drop(termsKey{tenant, redemption.ID})
+	}
+	return redeemed, err
 }
 
 func (a *act) classifyRedemption(redemption gatehouse.Redemption) (gatehouse.Redeemed, error) {
@@ -186,6 +196,8 @@ func (a *act) classifyRedemption(redemption gatehouse.Redemption) (gatehouse.Red
 		return gatehouse.RedeemReplayed, a.endGrant(g.ID, gatehouse.EndedByCodeReplay, redemption.By)
 	case !g.Ended() && !g.Code.ExpiresAt.After(a.now):
 		return gatehouse.RedeemExpired, nil
+	case !g.Ended() && moved(g, redemption.SessionID):
+		return gatehouse.RedeemMoved, nil
 	}
 	return gatehouse.RedeemUnknown, nil // ended, or its client or user is disabled
 }

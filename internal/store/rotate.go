@@ -18,7 +18,7 @@ const redeliveriesTold = 8
 // tells it whether the current state follows from the presented token; it is asked inside the act
 // and must not call the store.
 func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, rotation gatehouse.Rotation) (gatehouse.Rotated, error) {
-	return write(ctx, s, "rotating a refresh token", tenant, func(a *act) (gatehouse.Rotated, error) {
+	rotated, err := write(ctx, s, "rotating a refresh token", tenant, func(a *act) (gatehouse.Rotated, error) {
 		if len(rotation.PresentedHash) == 0 || len(rotation.Successor.Hash) == 0 {
 			return gatehouse.Rotated{}, errNoHash
 		}
@@ -30,7 +30,7 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		var generation int64
 		accepted, err := a.one(sqlRotate, []any{&generation}, a.tenant, rotation.ID[:], int64(rotation.Presented), rotation.PresentedHash,
 			millis(a.now), int64(next.Generation), int64(next.KeyID), next.Hash, blob(next.Salt), millis(rotation.AccessUntil),
-			millis(rotation.AccessUntil.Add(skew)), rotation.Idle.Milliseconds())
+			millis(rotation.AccessUntil.Add(skew)), rotation.Idle.Milliseconds(), rotation.SessionID)
 		if err != nil {
 			return gatehouse.Rotated{}, err
 		}
@@ -39,6 +39,15 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		}
 		return a.classifyRotation(rotation)
 	})
+	if rotated.Outcome == gatehouse.RotateMoved {
+		s.terms.drop(termsKey{tenant, rotation.ID})
+	}
+	return rotated, err
+}
+
+// moved says whether the grant's session is another one than it was read with.
+func moved(g gatehouse.Grant, sessionID string) bool {
+	return sessionID != "" && sessionID != g.SessionID
 }
 
 // classifyRotation says why the presented token is not the current one of a living grant.
@@ -60,6 +69,9 @@ func (a *act) classifyRotation(rotation gatehouse.Rotation) (gatehouse.Rotated, 
 		enabled, err := a.one(sqlGrantEnabled, []any{&generation}, a.tenant, g.ID[:])
 		if err != nil || !enabled {
 			return gatehouse.Rotated{Outcome: gatehouse.RotateEnded}, err
+		}
+		if moved(g, rotation.SessionID) {
+			return gatehouse.Rotated{Outcome: gatehouse.RotateMoved}, nil
 		}
 		return gatehouse.Rotated{Outcome: gatehouse.RotateExpired}, nil
 

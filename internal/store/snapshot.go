@@ -129,6 +129,13 @@ func (c *cache[K, V]) get(key K) (V, bool) {
 	return value, ok
 }
 
+func (c *cache[K, V]) drop(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.young, key)
+	delete(c.older, key)
+}
+
 func (c *cache[K, V]) put(key K, value V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

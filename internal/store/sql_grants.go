@@ -30,25 +30,28 @@ const (
 			AND EXISTS (SELECT 1 FROM users WHERE users.tenant = $1 AND users.subject = grants.subject AND users.disabled_at = 0)`
 
 	// $4 now, $9 access_until, $10 when the row may leave if nothing longer is known.
+	// $13 the session that the grant was read with, '' for any.
 	sqlRedeemCode = `UPDATE grants SET redeemed_at = $4, last_used_at = $4, generation = $5, refresh_key_id = $6, refresh_hash = $7,
 			refresh_salt = $8, rotated_at = $4,
 			access_until = CASE WHEN access_until > $9 THEN access_until ELSE $9 END,
 			leaves_at = CASE WHEN CAST($11 AS BIGINT) = 1 AND expires_at > $10 THEN expires_at WHEN leaves_at > $10 THEN leaves_at ELSE $10 END
 		WHERE tenant = $1 AND id = $2 AND code_hash = $3 AND redeemed_at = 0 AND ended_at = 0 AND code_expires_at > $4
-			AND wrong_verifiers < $12` + whereEnabled + `
-		RETURNING ` + columnsOfGrant
+			AND wrong_verifiers < $12 AND ($13 = '' OR session_id = $13)` + whereEnabled + `
+		RETURNING handle, client_id, subject, session_id`
 	sqlWrongVerifier = `UPDATE grants SET wrong_verifiers = wrong_verifiers + 1
 		WHERE tenant = $1 AND id = $2 AND redeemed_at = 0 AND ended_at = 0 AND code_expires_at > $3
 		RETURNING ` + columnsOfGrant
 
 	// $3 presented generation, $4 its hash, $5 now, $10 access_until, $11 when the row may leave
-	// for its sake, $12 the idle time in milliseconds, 0 for none.
+	// for its sake, $12 the idle time in milliseconds, 0 for none, $13 the session that the grant was
+	// read with, '' for any.
 	sqlRotate = `UPDATE grants SET generation = $6, refresh_key_id = $7, refresh_hash = $8, refresh_salt = $9,
 			rotated_at = $5, last_used_at = $5, redeliveries = 0,
 			access_until = CASE WHEN access_until > $10 THEN access_until ELSE $10 END,
 			leaves_at = CASE WHEN leaves_at > $11 THEN leaves_at ELSE $11 END
 		WHERE tenant = $1 AND id = $2 AND generation = $3 AND refresh_hash = $4 AND ended_at = 0 AND expires_at > $5
-			AND (CAST($12 AS BIGINT) = 0 OR last_used_at + $12 > $5)` + whereEnabled + `
+			AND (CAST($12 AS BIGINT) = 0 OR last_used_at + $12 > $5)
+			AND ($13 = '' OR session_id = $13)` + whereEnabled + `
 		RETURNING generation`
 	sqlRedeliver = `UPDATE grants SET redeliveries = redeliveries + 1, last_used_at = $3,
 			access_until = CASE WHEN access_until > $4 THEN access_until ELSE $4 END,

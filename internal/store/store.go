@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"gatehouse"
 )
 
 // Config says where the database is: Path or URL.
@@ -37,6 +39,7 @@ type Store struct {
 	pool     pool
 	clock    *clock
 	snapshot *snapshot
+	terms    *cache[termsKey, gatehouse.Grant]
 	touches  *touches
 	kv       sqlKV
 	trace    func(ctx context.Context, what string) (context.Context, func(error)) // nil when nobody looks
@@ -65,7 +68,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
+	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), terms: newCache[termsKey, gatehouse.Grant](termsKept), closed: make(chan struct{})}
 	s.kv.store = s
 	if config.URL != "" {
 		if config.Path != "" {

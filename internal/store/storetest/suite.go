@@ -14,6 +14,7 @@ type Open func(t *testing.T, clock *Clock) *store.Store
 func Run(t *testing.T, open Open) {
 	for name, test := range map[string]func(*testing.T, Open){
 		"codes":     codes,
+		"terms":     terms,
 		"rotations": rotations,
 		"races":     races,
 		"tenants":   tenants,

@@ -18,7 +18,7 @@ var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant
 
 // asked are the methods that picture asks.
 var asked = []string{
-	"Client", "Clients", "Consent", "Events", "Grant", "GrantOfHandle", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
+	"Client", "Clients", "Consent", "Events", "Grant", "GrantOfHandle", "GrantTerms", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
 	"UserSessions", "Allowances", "SecurityEvents",
 }
 
@@ -141,6 +141,8 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 	for _, id := range []gatehouse.GrantID{g.ID, second(g).ID} {
 		grant, found, err := s.Grant(ctx, tenant, id)
 		look("grant", all(grant, found, err)...)
+		grant, found, err = s.GrantTerms(ctx, tenant, id)
+		look("terms", all(grant, found, err)...)
 		grant, found, err = s.GrantOfHandle(ctx, tenant, second(g).Handle)
 		look("grant of handle", all(grant, found, err)...)
 	}

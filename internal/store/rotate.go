@@ -28,9 +28,13 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		next := rotation.Successor
 		next.RotatedAt = a.now
 		var generation int64
-		accepted, err := a.one(sqlRotate, []any{&generation}, a.tenant, rotation.ID[:], int64(rotation.Presented), rotation.PresentedHash,
+		args := []any{a.tenant, rotation.ID[:], int64(rotation.Presented), rotation.PresentedHash,
 			millis(a.now), int64(next.Generation), int64(next.KeyID), next.Hash, blob(next.Salt), millis(rotation.AccessUntil),
-			millis(rotation.AccessUntil.Add(skew)), rotation.Idle.Milliseconds(), rotation.SessionID)
+			millis(rotation.AccessUntil.Add(skew)), rotation.Idle.Milliseconds(), rotation.SessionID}
+		accepted, err := a.whole(sqlRotateInPlace, []any{&generation}, args...)
+		if err == nil && !accepted {
+			accepted, err = a.one(sqlRotate, []any{&generation}, args...)
+		}
 		if err != nil {
 			return gatehouse.Rotated{}, err
 		}

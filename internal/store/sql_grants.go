@@ -45,14 +45,16 @@ const (
 	// $3 presented generation, $4 its hash, $5 now, $10 access_until, $11 when the row may leave
 	// for its sake, $12 the idle time in milliseconds, 0 for none, $13 the session that the grant was
 	// read with, '' for any.
-	sqlRotate = `UPDATE grants SET generation = $6, refresh_key_id = $7, refresh_hash = $8, refresh_salt = $9,
+	setRotated = `UPDATE grants SET generation = $6, refresh_key_id = $7, refresh_hash = $8, refresh_salt = $9,
 			rotated_at = $5, last_used_at = $5, redeliveries = 0,
-			access_until = CASE WHEN access_until > $10 THEN access_until ELSE $10 END,
-			leaves_at = CASE WHEN leaves_at > $11 THEN leaves_at ELSE $11 END
-		WHERE tenant = $1 AND id = $2 AND generation = $3 AND refresh_hash = $4 AND ended_at = 0 AND expires_at > $5
+			access_until = CASE WHEN access_until > $10 THEN access_until ELSE $10 END`
+	whereCurrent = ` WHERE tenant = $1 AND id = $2 AND generation = $3 AND refresh_hash = $4 AND ended_at = 0 AND expires_at > $5
 			AND (CAST($12 AS BIGINT) = 0 OR last_used_at + $12 > $5)
-			AND ($13 = '' OR session_id = $13)` + whereEnabled + `
-		RETURNING generation`
+			AND ($13 = '' OR session_id = $13)` + whereEnabled
+	// Nearly always the row stays long enough as it is: then no index is touched.
+	sqlRotateInPlace = setRotated + whereCurrent + ` AND leaves_at >= $11 RETURNING generation`
+	sqlRotate        = setRotated + `, leaves_at = CASE WHEN leaves_at > $11 THEN leaves_at ELSE $11 END` + whereCurrent + ` RETURNING generation`
+
 	sqlRedeliver = `UPDATE grants SET redeliveries = redeliveries + 1, last_used_at = $3,
 			access_until = CASE WHEN access_until > $4 THEN access_until ELSE $4 END,
 			leaves_at = CASE WHEN leaves_at > $5 THEN leaves_at ELSE $5 END

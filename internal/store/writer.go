@@ -171,24 +171,35 @@ func (w *writer) next(taken int) *job {
 // errLost means that the whole transaction is gone, not the one act.
 var errLost = errors.New("the transaction was lost")
 
-// run runs one act in a savepoint, and takes back what it did if it fails.
+// run runs one act, in a savepoint if it is more than one statement, and takes back what it did if it
+// fails.
 func (w *writer) run(j *job) error {
-	if err := w.conn.savepoint(); err != nil {
-		return errors.Join(errLost, err)
+	a := &act{connection: w.conn, now: w.clock.now(), engine: w}
+	var unsaved error
+	a.begin = func() error {
+		unsaved = w.conn.savepoint()
+		return unsaved
 	}
 	before := w.current
-	a := &act{connection: w.conn, now: w.clock.now(), engine: w}
 	err := a.attempt(w.log, j.run)
+	if unsaved != nil || err != nil && a.complete {
+		return errors.Join(errLost, unsaved, err)
+	}
 	w.current.changed = before.changed || a.moved
+	saved := a.begin == nil
 	if err == nil {
-		if err := w.conn.release(); err != nil {
-			return errors.Join(errLost, err)
+		if saved {
+			if err := w.conn.release(); err != nil {
+				return errors.Join(errLost, err)
+			}
 		}
 		return nil
 	}
 	w.current = before
-	if undo := w.conn.undo(); undo != nil {
-		return errors.Join(errLost, err, undo)
+	if saved {
+		if undo := w.conn.undo(); undo != nil {
+			return errors.Join(errLost, err, undo)
+		}
 	}
 	if errors.Is(err, errUndo) {
 		return nil
@@ -206,6 +217,9 @@ func (w *writer) seizeSession(*act, string) error          { return nil }
 func (w *writer) seizeKey(*act, string) error              { return nil }
 
 func (w *writer) settle(a *act) error {
+	if err := a.entered(); err != nil { // also the numbers are given back
+		return err
+	}
 	for _, s := range a.last {
 		seq, err := w.nextSeq()
 		if err != nil {

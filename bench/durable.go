@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"path/filepath"
+	"runtime"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -82,6 +83,7 @@ func openDurableFile(path string) (*groupCommit, error) {
 
 func (g *groupCommit) loop() {
 	for first := range g.waiting {
+		runtime.Gosched() // as the store lets others join
 		batch := []*write{first}
 		_, err := g.begin.Exec()
 		for taken := first; taken != nil; {

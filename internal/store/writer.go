@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,8 @@ func (w *writer) loop() {
 			w.batch(nil) // writes down the touches and the clock
 			return
 		case first := <-w.queue:
+			// Whoever is about to act may join: a commit costs the same for one and for many.
+			runtime.Gosched()
 			w.batch(first)
 		}
 	}

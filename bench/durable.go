@@ -51,8 +51,11 @@ type groupCommit struct {
 	next             int
 }
 
-// commitBound is how many writes share a commit.
-const commitBound = 64
+// commitBound is how many writes share a commit, gathered how many are worth one.
+const (
+	commitBound = 64
+	gathered    = 16
+)
 
 func openDurableFile(path string) (*groupCommit, error) {
 	ctx := context.Background()
@@ -83,7 +86,9 @@ func openDurableFile(path string) (*groupCommit, error) {
 
 func (g *groupCommit) loop() {
 	for first := range g.waiting {
-		runtime.Gosched() // as the store lets others join
+		if len(g.waiting) < gathered {
+			runtime.Gosched() // lets others join, as the store does
+		}
 		batch := []*write{first}
 		_, err := g.begin.Exec()
 		for taken := first; taken != nil; {

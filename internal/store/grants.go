@@ -67,7 +67,7 @@ func (s *Store) GrantOfHandle(ctx context.Context, tenant gatehouse.TenantID, ha
 
 // IssueCode gives birth to a grant, unless its origin already did (CodeExists) or its client, user
 // or session has ended (CodeWithdrawn), or a consent that it relies on is gone (CodeUnconsented).
-// Consents are remembered with it and its session is seen.
+// Consents are remembered with it. That its session was seen, Session told.
 // CreatedAt and LastUsedAt are the store's.
 func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue gatehouse.CodeIssue) (gatehouse.CodeIssued, error) {
 	g := issue.Grant
@@ -109,9 +109,6 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		}
 		event := gatehouse.Event{Subject: g.Subject, ClientID: g.ClientID, Grant: g.Handle, SessionID: g.SessionID, By: issue.By}
 		if err := a.consent(issue.Consents, event); err != nil {
-			return none, err
-		}
-		if _, err := a.exec(sqlTouchSession, a.tenant, g.SessionID, now); err != nil {
 			return none, err
 		}
 		return gatehouse.CodeIssued{Outcome: gatehouse.CodeAccepted}, a.tell(event, gatehouse.EventCodeIssued, "scope", g.Scope.String())

@@ -16,6 +16,10 @@ const (
 	batchLimit = 64   // acts that share a commit
 	queueLimit = 1024 // acts that wait for one
 
+	// gathered is how many waiting acts are worth a commit, which costs the same for one and for
+	// many. Fewer let whoever is about to act join, which where nobody is takes no time.
+	gathered = 16
+
 	// markEvery is how often the store's clock is written down, with whatever else is written.
 	markEvery = time.Second
 )
@@ -103,8 +107,9 @@ func (w *writer) loop() {
 			w.batch(nil) // writes down the touches and the clock
 			return
 		case first := <-w.queue:
-			// Whoever is about to act may join: a commit costs the same for one and for many.
-			runtime.Gosched()
+			if len(w.queue) < gathered {
+				runtime.Gosched()
+			}
 			w.batch(first)
 		}
 	}

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -180,6 +181,10 @@ func (m *Mux) serve(w http.ResponseWriter, r *Request, row *Row) {
 }
 
 func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		m.left(w, r, row)
+		return
+	}
 	refusal := oauth.AsError(err)
 	r.rule = refusal.Rule
 	level := slog.LevelInfo
@@ -204,6 +209,18 @@ func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
 		return
 	}
 	row.Errors(w, r, refusal)
+}
+
+// statusLeft is for the log and the metrics: nobody receives it.
+const statusLeft = 499
+
+// left is for a caller who went away before the answer. That is no fault of ours.
+func (m *Mux) left(w http.ResponseWriter, r *Request, row *Row) {
+	r.rule = "caller-left"
+	m.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "caller left",
+		slog.String("endpoint", row.Name), slog.String("tenant", string(r.Tenant.ID)),
+		slog.String("request", r.ID), slog.String("address", Address(r.Request)))
+	w.WriteHeader(statusLeft)
 }
 
 // recovered turns a panic into one log line and a 500 without a word about

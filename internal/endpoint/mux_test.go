@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -194,6 +195,30 @@ func TestRefusalsAreLoggedRememberedAndAnsweredByTheRow(t *testing.T) {
 	}
 	if !strings.Contains(b.log.String(), `"level":"ERROR"`) || len(b.refused) != 2 || b.refused[1].Error.Code != oauth.ServerError {
 		t.Errorf("%s %+v", b.log.String(), b.refused)
+	}
+}
+
+// TestACallerWhoLeft is one line, and no fault: browsers leave when a person
+// clicks again.
+func TestACallerWhoLeft(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	b := newBench(t, Row{Name: "slow", Path: "/slow", Methods: []string{"GET"}, Caller: Anyone, Errors: JSONErrors,
+		Serve: func(_ http.ResponseWriter, r *Request) error {
+			leave()
+			return fmt.Errorf("store: reading: %w", r.Context().Err())
+		}})
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/slow", nil))
+	log := b.log.String()
+	if w.Code != statusLeft || len(b.refused) != 0 || strings.Count(log, "caller left") != 1 || strings.Contains(log, "ERROR") {
+		t.Errorf("%d, %d refusals, log %s", w.Code, len(b.refused), log)
+	}
+
+	// A cancelled context of our own is a fault as ever.
+	b = newBench(t, Row{Name: "broken", Path: "/broken", Methods: []string{"GET"}, Caller: Anyone, Errors: JSONErrors,
+		Serve: func(http.ResponseWriter, *Request) error { return context.Canceled }})
+	if w := b.ask("GET", "/broken"); w.Code != http.StatusInternalServerError || !strings.Contains(b.log.String(), "ERROR") {
+		t.Errorf("%d, log %s", w.Code, b.log.String())
 	}
 }
 

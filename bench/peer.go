@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -21,14 +22,11 @@ import (
 //go:embed peer/package.json peer/package-lock.json peer/server.mjs
 var peerFiles embed.FS
 
-// peerSecret is of both of the peer's clients.
-const peerSecret = "a-secret-of-the-peer-0123456789abcdefghi"
-
 // peerRow is what the peer is asked, under the name of our row.
 type peerRow struct {
-	name     string
-	requests func(p *peer) ([][]byte, error)
-	check    func(answer) error
+	name        string
+	connections int
+	visitors    func(p *peer, n int) ([]visitor, error)
 }
 
 // peer is npm's oidc-provider under measurement.
@@ -47,13 +45,13 @@ func runPeer(o options, core int, directory string) error {
 	defer p.stop()
 	var measured []compared
 	for _, asked := range peerRows() {
-		requests, err := asked.requests(p)
+		visitors, err := asked.visitors(p, asked.connections)
 		if err != nil {
 			return fmt.Errorf("the peer: %s: %w", asked.name, err)
 		}
 		var rounds []round
 		for range o.rounds {
-			one, err := measure(p.process, askers(connections, requests, asked.check), o.warmUp, o.length)
+			one, err := measure(p.process, visitors, o.warmUp, o.length)
 			if err != nil {
 				return fmt.Errorf("the peer: %s: %w", asked.name, err)
 			}
@@ -103,7 +101,11 @@ func startPeer(core int, directory string) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{process: &process{command: exec.Command("node", "server.mjs", port, peerSecret), address: address}}
+	clients, err := json.Marshal(map[string]string{machineID: machineSecret, apiID: apiSecret, webID: webSecret})
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{process: &process{command: exec.Command("node", "server.mjs", port, string(clients), redirectURI), address: address}}
 	p.command.Dir = directory
 	began := time.Now()
 	if err := start(core, p.command); err != nil {
@@ -124,7 +126,7 @@ func startPeer(core int, directory string) (*peer, error) {
 
 func (p *peer) tokenRequest(resource, scope string) []byte {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}, "resource": {resource}}.Encode()
-	return request("POST", "/token", p.address, form, "Authorization", basic(machineID, peerSecret))
+	return request("POST", "/token", p.address, form, "Authorization", basic(machineID, machineSecret))
 }
 
 // issued asks for one token, and holds a JWT to the peer's keys.
@@ -146,39 +148,60 @@ func (p *peer) issued(resource, scope string) (string, error) {
 	return string(token), err
 }
 
-func peerRows() []peerRow {
-	tokens := func(resource, scope string) func(*peer) ([][]byte, error) {
-		return func(p *peer) ([][]byte, error) {
-			_, err := p.issued(resource, scope)
-			return [][]byte{p.tokenRequest(resource, scope)}, err
-		}
-	}
-	contains := func(text string) func(answer) error {
-		return func(a answer) error {
+// side is the peer as people and applications visit it. Flows that end in an
+// access token for an API name it, because the peer has no default.
+func (p *peer) side(resource string) *side {
+	stage := &stage{process: p.process, keys: p.keys, resource: resource}
+	return &side{address: p.address, stage: stage, keys: p.keys, seen: newSampler()}
+}
+
+// asks are visitors who send requests to which every answer contains a text.
+func asks(requests func(*peer) ([][]byte, error), text string) func(*peer, int) ([]visitor, error) {
+	return func(p *peer, n int) ([]visitor, error) {
+		all, err := requests(p)
+		return askers(n, all, func(a answer) error {
 			if !bytes.Contains(a.body, []byte(text)) {
 				return fmt.Errorf("unexpected answer %.300s", a.body)
 			}
 			return nil
-		}
+		}), err
 	}
-	document := func(path string) func(*peer) ([][]byte, error) {
-		return func(p *peer) ([][]byte, error) { return [][]byte{request("GET", path, p.address, "")}, nil }
+}
+
+// peerRows are the rows that the peer has. It does not introspect its JWTs, and
+// has no pages to sign in at but its development's.
+func peerRows() []peerRow {
+	tokens := func(resource, scope, text string) func(*peer, int) ([]visitor, error) {
+		return asks(func(p *peer) ([][]byte, error) {
+			_, err := p.issued(resource, scope)
+			return [][]byte{p.tokenRequest(resource, scope)}, err
+		}, text)
+	}
+	document := func(path, text string) func(*peer, int) ([]visitor, error) {
+		return asks(func(p *peer) ([][]byte, error) { return [][]byte{request("GET", path, p.address, "")}, nil }, text)
+	}
+	introspections := asks(func(p *peer) ([][]byte, error) {
+		var requests [][]byte
+		for range presentedTokens {
+			token, err := p.issued(resourceOpaque, "op:read")
+			if err != nil {
+				return nil, err
+			}
+			requests = append(requests, request("POST", "/introspect", p.address, "token="+token, "Authorization", basic(apiID, apiSecret)))
+		}
+		return requests, nil
+	}, `"active":true`)
+	people := func(visit func(*side, int) ([]visitor, error), resource string) func(*peer, int) ([]visitor, error) {
+		return func(p *peer, n int) ([]visitor, error) { return visit(p.side(resource), n) }
 	}
 	return []peerRow{
-		{"client_credentials_es256", tokens(resourceES256, "es:read"), contains(`"access_token":"ey`)},
-		{"client_credentials_opaque", tokens(resourceOpaque, "op:read"), contains(`"access_token":"`)},
-		{"introspect_opaque", func(p *peer) ([][]byte, error) {
-			var requests [][]byte
-			for range presentedTokens {
-				token, err := p.issued(resourceOpaque, "op:read")
-				if err != nil {
-					return nil, err
-				}
-				requests = append(requests, request("POST", "/token/introspection", p.address, "token="+token, "Authorization", basic(apiID, peerSecret)))
-			}
-			return requests, nil
-		}, contains(`"active":true`)},
-		{"discovery", document("/.well-known/openid-configuration"), contains(`"issuer":"`)},
-		{"jwks", document("/jwks"), contains(`"keys":[`)},
+		{"client_credentials_es256", connections, tokens(resourceES256, "es:read", `"access_token":"ey`)},
+		{"client_credentials_opaque", connections, tokens(resourceOpaque, "op:read", `"access_token":"`)},
+		{"introspect_opaque", connections, introspections},
+		{"userinfo", connections, people(userinfos, "")},
+		{"refresh", durableRows, people(refreshes, resourceES256)},
+		{"code_flow", connections, people(flows, resourceES256)},
+		{"discovery", connections, document("/.well-known/openid-configuration", `"issuer":"`)},
+		{"jwks", connections, document("/jwks", `"keys":[`)},
 	}
 }

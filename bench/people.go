@@ -26,11 +26,18 @@ const (
 	scopeConsent = "openid profile email offline_access es:read"
 )
 
-func authorization(scope string) string {
-	return "/authorize?" + url.Values{
+func authorization(scope, resource string) string {
+	form := url.Values{
 		"response_type": {"code"}, "client_id": {webID}, "redirect_uri": {redirectURI}, "scope": {scope}, "state": {"af0ifjsldkj"},
-		"nonce": {"n-0S6_WzA2Mj"}, "code_challenge": {codeChallenge}, "code_challenge_method": {"S256"},
-	}.Encode()
+		"code_challenge": {codeChallenge}, "code_challenge_method": {"S256"},
+	}
+	if strings.HasPrefix(scope, "openid") {
+		form.Set("nonce", "n-0S6_WzA2Mj")
+	}
+	if resource != "" {
+		form.Set("resource", resource)
+	}
+	return "/authorize?" + form.Encode()
 }
 
 // browser is a person's, as far as the measurement needs one.
@@ -98,7 +105,7 @@ func (p page) fields(more ...string) url.Values {
 
 // signIn signs a user in and allows what the client asks for.
 func (b *browser) signIn(user, scope string) (page, error) {
-	at, err := b.open(http.MethodGet, authorization(scope), nil)
+	at, err := b.open(http.MethodGet, authorization(scope, ""), nil)
 	if err == nil && strings.Contains(at.text, `id="login-form"`) {
 		at, err = b.open(http.MethodPost, "/login", at.fields("username", user, "password", password))
 	}
@@ -146,7 +153,7 @@ type flow struct {
 }
 
 func (s *side) flow(cookies, scope string) *flow {
-	return &flow{side: s, authorize: request("GET", authorization(scope), s.address, "", "Cookie", cookies)}
+	return &flow{side: s, authorize: request("GET", authorization(scope, s.stage.resource), s.address, "", "Cookie", cookies)}
 }
 
 func (f *flow) visit(w *wire) error {

@@ -74,6 +74,8 @@ type stage struct {
 	started time.Duration
 	// signedIn are the Cookie headers of the users, once they are needed.
 	signedIn []string
+	// resource is what flows ask for by name, "" where the client has a default.
+	resource string
 }
 
 // newStage builds, furnishes and starts a server in the directory. It is to

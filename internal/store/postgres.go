@@ -53,6 +53,7 @@ const (
 // postgres is an opened PostgreSQL database.
 type postgres struct {
 	db       *sql.DB
+	conns    int
 	patience time.Duration
 	clock    *clock
 	log      *slog.Logger
@@ -64,6 +65,7 @@ type postgres struct {
 	work    work
 	closed  <-chan struct{}
 	quiet   sync.WaitGroup // the keeper
+	hush    context.CancelFunc
 
 	offset atomic.Int64  // of the database's clock to this machine's
 	acted  chan struct{} // something was written since the keeper looked
@@ -114,6 +116,7 @@ func (s *Store) openPostgres(ctx context.Context, config Config, migrations []mi
 	}
 	p := &postgres{
 		db:       stdlib.OpenDB(*parsed),
+		conns:    conns,
 		patience: config.Patience,
 		log:      config.Log,
 		touches:  s.touches,
@@ -158,7 +161,9 @@ func (s *Store) openPostgres(ctx context.Context, config Config, migrations []mi
 	}
 	p.clock = s.clock
 	s.postgres, s.engine, s.pool = p, p, p
-	p.quiet.Go(func() { p.keep(measures) })
+	keeping, hush := context.WithCancel(context.Background())
+	p.hush = hush
+	p.quiet.Go(func() { p.keep(keeping, measures) })
 	return nil
 }
 

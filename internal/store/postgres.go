@@ -24,10 +24,10 @@ import (
 // waited for another one looks at the row again. What that does not settle, locks do.
 
 const (
-	// defaultPatience is the longest that an act or a query takes when a request waits for it,
-	// with the wait for a connection. The database's own limits, in percent of it, are lower, so
-	// that it is the one that gives up.
-	defaultPatience = 1700 * time.Millisecond
+	// DefaultPatience is the longest that an act or a query takes when a request waits for it,
+	// with the wait for a connection: the request is answered within two seconds. The database's
+	// own limits, in percent of it, are lower, so that it is the one that gives up.
+	DefaultPatience = 1700 * time.Millisecond
 	statementShare  = 90
 	lockShare       = 70
 
@@ -108,7 +108,7 @@ func inMillis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(
 
 func (s *Store) openPostgres(ctx context.Context, config Config, migrations []migration) (err error) {
 	if config.Patience == 0 {
-		config.Patience = defaultPatience
+		config.Patience = DefaultPatience
 	}
 	parsed, conns, err := postgresConfig(config.URL, config.Patience)
 	if err != nil {

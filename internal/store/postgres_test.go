@@ -304,6 +304,47 @@ func TestAPostgreSQLThatIsAwayIsToldInTimeAndComesBack(t *testing.T) {
 	}
 }
 
+// TestADatabaseThatIsAwayIsAskedByOne looks who waits for a database that does not answer: nobody but
+// one who tries.
+func TestADatabaseThatIsAwayIsAskedByOne(t *testing.T) {
+	var looks atomic.Int64
+	way := postgrestest.NewWay(t)
+	s, _ := openPostgresTest(t, func(c *Config) {
+		c.URL = way.Through(t, c.URL)
+		c.Trace = func(ctx context.Context, _ string) (context.Context, func(error)) {
+			looks.Add(1)
+			return ctx, untraced
+		}
+	})
+	settings := func() error {
+		_, _, err := s.Tenant(t.Context(), "one")
+		return err
+	}
+	if err := settings(); err != nil {
+		t.Fatal(err)
+	}
+	way.Silence()
+	for settings() == nil { // from memory, yet
+		time.Sleep(10 * time.Millisecond)
+	}
+	looks.Store(0)
+	const asked = 10_000
+	for range asked {
+		if err := settings(); !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	if got := looks.Load(); got > asked/100 {
+		t.Errorf("%d of %d asked the database", got, asked)
+	}
+	way.Mend()
+	for begin := time.Now(); settings() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("it does not notice that the database is back")
+		}
+	}
+}
+
 // TestConnectionsThatAFirewallForgotAreGivenUp lets the connections of a busy time fall silent for
 // good, and then asks one thing after the other. What waits on one of them keeps nobody from closing.
 func TestConnectionsThatAFirewallForgotAreGivenUp(t *testing.T) {

@@ -42,7 +42,9 @@ func TestKilledAtRandomPoints(t *testing.T) {
 		turner := &turner{house: h}
 		turner.settles(h.servers[0])
 		for round := range rounds() {
-			h.interrupts(round, all, turner)
+			victim := h.servers[round/2%servers]
+			h.interrupts(all, func(stop <-chan struct{}) { turner.works(victim, round, stop) }, victim.kill)
+			victim.start()
 			each(t, all, func(i int, a *account) error { return a.settles(h.servers[i%servers], false) })
 			turner.settles(h.servers[round%servers])
 			if t.Failed() {
@@ -58,15 +60,17 @@ func TestKilledAtRandomPoints(t *testing.T) {
 		})
 		events := h.events()
 		each(t, all, func(_ int, a *account) error { return a.told(events) })
-		h.wantAllActs(all, turner)
+		h.wantAllActs(all)
+		if turner.turned == 0 || turner.cut == 0 {
+			t.Errorf("keys were changed %d times, and %d times in vain", turner.turned, turner.cut)
+		}
 	})
 }
 
-// interrupts has everybody at work and kills the server, or a server and the
-// command, at some moment.
-func (h *house) interrupts(round int, all []*account, turner *turner) {
+// interrupts has everybody at work, somebody else too, and strikes at some moment.
+// It returns when all have stopped.
+func (h *house) interrupts(all []*account, other func(stop <-chan struct{}), strike func()) {
 	h.Helper()
-	victim := h.servers[round/2%len(h.servers)]
 	begin, stop := make(chan struct{}), make(chan struct{})
 	var work sync.WaitGroup
 	for _, a := range all {
@@ -77,14 +81,13 @@ func (h *house) interrupts(round int, all []*account, turner *turner) {
 	}
 	work.Go(func() {
 		<-begin
-		turner.works(victim, round, stop)
+		other(stop)
 	})
 	close(begin)
 	time.Sleep(time.Duration(rand.Int64N(int64(longestLife))))
-	victim.kill()
+	strike()
 	close(stop)
 	work.Wait()
-	victim.start()
 }
 
 // each has all accounts do something at once.
@@ -128,7 +131,7 @@ func (h *house) events() map[string]map[gatehouse.EventKind]int {
 
 // wantAllActs fails unless every kind of act was answered, and enough of them
 // were interrupted.
-func (h *house) wantAllActs(all []*account, turner *turner) {
+func (h *house) wantAllActs(all []*account) {
 	h.Helper()
 	answered, unanswered := map[string]int{}, map[string]int{}
 	interrupted := 0
@@ -146,10 +149,10 @@ func (h *house) wantAllActs(all []*account, turner *turner) {
 			h.Errorf("nobody was answered %q: %v", act, answered)
 		}
 	}
-	if interrupted < rounds() || turner.turned == 0 {
-		h.Errorf("%d kills interrupted %v; keys were changed %d times and %d times in vain", rounds(), unanswered, turner.turned, turner.cut)
+	if interrupted < rounds() {
+		h.Errorf("%d times only this was interrupted: %v", rounds(), unanswered)
 	}
-	h.Logf("answered: %v; not answered: %v; keys changed: %d, cut off: %d", answered, unanswered, turner.turned, turner.cut)
+	h.Logf("answered: %v; not answered: %v", answered, unanswered)
 }
 
 // turner changes keys by commands, and keeps a ledger of them.

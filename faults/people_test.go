@@ -99,8 +99,10 @@ func (p *person) silently(at *server) (code, problem string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	code, problem = page.outcome()
-	return code, problem, nil
+	if code, problem = page.outcome(); problem == "temporarily_unavailable" {
+		err = errNotNow
+	}
+	return code, problem, err
 }
 
 // allows signs in where that is asked for, allows what the client wants, and

@@ -44,7 +44,7 @@ var layers = map[string]int{
 
 	"internal/dev": 8, "gatehousetest": 8,
 
-	"cmd/gatehouse": 9, "bench": 9, "interop": 9, "examples": 9, "scripts": 9,
+	"cmd/gatehouse": 9, "bench": 9, "interop": 9, "faults": 9, "examples": 9, "scripts": 9,
 }
 
 // trees are the entries of layers whose sub-packages need no line of their own.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,25 @@ import (
 type broken struct {
 	*stage
 	http.Handler
-	db *failing
+	db  *failing
+	log *fullLog
+}
+
+// fullLog is a log that may have no room.
+type fullLog struct {
+	slog.Handler
+	full  bool
+	lines []string
+}
+
+func (*fullLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *fullLog) Handle(_ context.Context, line slog.Record) error {
+	if l.full {
+		return errors.New("no space left on device")
+	}
+	l.lines = append(l.lines, line.Message)
+	return nil
 }
 
 // failing is a store that fails at a call of the named method, after doing
@@ -201,7 +220,8 @@ func (oneIssuer) KnownOrigin(context.Context, gatehouse.TenantID, string) (bool,
 // breakable opens a second server on the stage's data.
 func (s *stage) breakable() *broken {
 	s.Helper()
-	log := slog.New(slog.DiscardHandler)
+	lines := &fullLog{Handler: slog.DiscardHandler}
+	log := slog.New(lines)
 	db, err := store.Open(s.Context(), s.Database(log))
 	s.did(err)
 	s.Cleanup(func() { _ = db.Close() })
@@ -217,7 +237,7 @@ func (s *stage) breakable() *broken {
 	people := login.New(login.Config{Pages: pages, Store: db, Flow: protocol, Passwords: hasher, Counters: kv.NewMemory(kv.MemoryConfig{})})
 	mux, err := endpoint.NewMux(endpoint.Config{Rows: append(protocol.Rows(), people.Rows()...), Log: log, Tenancy: oneIssuer(s.URL), Origins: oneIssuer(s.URL)})
 	s.did(err)
-	return &broken{s, mux, f}
+	return &broken{s, mux, f, lines}
 }
 
 // ask sends a request to the broken server with the browser's cookies.
@@ -327,6 +347,32 @@ func (b *broken) wantFault(what string, answer gatehousetest.Answer) {
 			b.Errorf("%s: the answer has %q: %s %s", what, word, location, answer.Text)
 		}
 	}
+}
+
+// TestWhenTheLogIsFull: of a token without a row nothing would tell, so there is
+// none. What a row tells of is committed, and answered.
+func TestWhenTheLogIsFull(t *testing.T) {
+	spec.Covers(t, "FT-20", "LG-03")
+	s := open(t)
+	b := s.breakable()
+	issued := s.tokens("scope", "openid photos:read")
+	service := func() gatehousetest.Answer {
+		return b.ask(http.MethodPost, "/token", basic("svc", secrets["svc"]), photos())
+	}
+	b.log.full = true
+	answer := service()
+	b.wantFault("a token without a row", answer)
+	if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || !strings.Contains(answer.Text, "issued-untold.") {
+		t.Errorf("%d, Retry-After %q %s", answer.StatusCode, answer.Header.Get("Retry-After"), answer.Text)
+	}
+	refreshed := b.ask(http.MethodPost, "/token", basic("web", secrets["web"]), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.refresh}})
+	s.wants(refreshed, http.StatusOK, "")
+	b.log.full = false
+	s.wants(service(), http.StatusOK, "")
+	if !slices.Contains(b.log.lines, "issued") {
+		t.Errorf("the log has %q", b.log.lines)
+	}
+	s.wants(s.refresh(tokensOf(refreshed).refresh), http.StatusOK, "")
 }
 
 // TestBetweenTheCheckAndTheAct: what ends in that moment wins.

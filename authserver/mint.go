@@ -83,6 +83,8 @@ type minted struct {
 	jti      string
 	// until is when the access token expires.
 	until time.Time
+	// rowless says that nothing but the log tells of them.
+	rowless bool
 }
 
 type tenantStore interface {
@@ -132,7 +134,7 @@ func (s *Server) mint(c *call, t ticket) (minted, error) {
 		return minted{}, oauth.Refuse("tenant-disabled", oauth.UnauthorizedClient, "This issuer was switched off.")
 	}
 	now := s.Store.Now()
-	m := minted{jti: rand.Text(), until: now.Add(s.accessLifetime(c, t.resource))}
+	m := minted{jti: rand.Text(), until: now.Add(s.accessLifetime(c, t.resource)), rowless: t.grant == nil}
 	access, err := s.accessToken(c, t, m, now)
 	if err != nil {
 		return minted{}, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/endpoint"
@@ -68,7 +69,9 @@ func (s *Server) serveToken(w http.ResponseWriter, r *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	s.logIssued(c, m)
+	if err := s.logIssued(c, m); err != nil {
+		return err
+	}
 	oauth.WriteBody(w, http.StatusOK, m.response.assemble())
 	return nil
 }
@@ -94,11 +97,24 @@ func chooseGrant(c *call) (func(*Server, *call) (minted, error), error) {
 	return nil, oauth.Refuse("grant-type-unknown", oauth.UnsupportedGrantType, "The server does not know this grant type.")
 }
 
-// logIssued writes the line that accounts for tokens which no row records,
-// before they leave.
-func (s *Server) logIssued(c *call, m minted) {
-	s.Log.LogAttrs(c.Context(), slog.LevelInfo, "issued",
+// logAgainAfter is when a client should ask again for a token of which the log
+// could not be told.
+const logAgainAfter = 2 * time.Second
+
+// logIssued writes the line that accounts for tokens, before they leave. Where
+// no row records them they do not leave without it; the others were committed.
+func (s *Server) logIssued(c *call, m minted) error {
+	if !s.Log.Enabled(c.Context(), slog.LevelInfo) {
+		return nil // the operator's choice
+	}
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, "issued", 0)
+	line.AddAttrs(
 		slog.String("tenant", string(c.tenant())), slog.String("client_id", c.Client.ID),
 		slog.String("grant_type", c.Form.Get("grant_type")), slog.String("jti", m.jti),
 		slog.String("scope", m.response.Scope), slog.String("request", c.ID))
+	if err := s.Log.Handler().Handle(c.Context(), line); err != nil && m.rowless { // slog.Logger would keep the error to itself
+		return oauth.Refuse("issued-untold", oauth.TemporarilyUnavailable, "The server cannot write its log at present, and issues no token of which nothing would tell.").
+			After(logAgainAfter).Because(err)
+	}
+	return nil
 }

@@ -44,11 +44,14 @@ type Options struct {
 	// Redis is the address of a Redis server of this machine, to be shared by
 	// several servers; there is none when empty.
 	Redis string
+	// Clock is read in place of the system's clock, which a test may so set
+	// ahead and back; time.Now when nil.
+	Clock func() time.Time
 }
 
-// postgresPatience is how long servers of tests wait for PostgreSQL: machines
-// that test are busy.
-const postgresPatience = 30 * time.Second
+// patience is how long servers of tests wait for their database: machines that
+// test are busy.
+const patience = 30 * time.Second
 
 // Issuer is a running authorization server.
 type Issuer struct {
@@ -83,6 +86,10 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		// The least that the configuration accepts: tests sign in often.
 		PasswordHashing: server.PasswordHashing{MemoryMiB: 19, Passes: 1, Slots: 2},
 	}
+	if options.Clock == nil {
+		options.Clock = time.Now
+	}
+	config = config.WithClock(options.Clock, patience)
 	if options.Redis != "" {
 		config.Redis.Addresses = []string{options.Redis}
 	}
@@ -98,7 +105,6 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		if config.Database == "" {
 			config.Database = postgresOf(t, options.Data)
 		}
-		config = config.WithClock(time.Now, postgresPatience)
 		if _, err := server.InitKeys(context.Background(), config, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatalf("make the key-encryption key: %v", err)
 		}

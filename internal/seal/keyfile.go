@@ -20,13 +20,18 @@ const (
 	keyFileMode     = 0o600
 	maxKeyFileBytes = 4096
 
+	// unnamedPrefix begins the name of a key file that is being written. One that was left behind
+	// by a process that was killed can be removed.
+	unnamedPrefix = ".gatehouse-key-"
+
 	keyFileComment = "# Gatehouse key-encryption key. Whoever holds it and the database can sign tokens;\n" +
 		"# whoever loses it must make new keys. Keep a copy, apart from the database's.\n"
 )
 
 // CreateKeyFile makes a new key-encryption key and writes it to path, readable by its owner only and
 // on the disk when it returns. It never overwrites: an existing file is an error that is
-// fs.ErrExist. The key's id is derived from the key.
+// fs.ErrExist. The file gets its name when it is whole, so that a process that is killed meanwhile
+// leaves no part of one under that name. The key's id is derived from the key.
 func CreateKeyFile(path string) (Key, error) {
 	secret := make([]byte, KeyBytes)
 	_, _ = rand.Read(secret) // never fails: it ends the process instead
@@ -34,14 +39,36 @@ func CreateKeyFile(path string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFileMode)
+	text := fmt.Sprintf("%sid: %08x\nkey: %s\n", keyFileComment, key.ID, base64.StdEncoding.EncodeToString(secret))
+	unnamed := filepath.Join(filepath.Dir(path), unnamedPrefix+rand.Text())
+	if err := writeNew(unnamed, text); err != nil {
+		return Key{}, fmt.Errorf("cannot create the key file: %w", err)
+	}
+	err = os.Link(unnamed, path) // unlike a rename it overwrites nothing
+	_ = os.Remove(unnamed)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = writeNew(path, text) // the file system has no links
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return Key{}, fmt.Errorf("key file %s is there already and is never overwritten: %w", path, fs.ErrExist)
 	}
-	if err != nil {
-		return Key{}, fmt.Errorf("cannot create the key file: %w", err)
+	if err == nil {
+		if err = syncDirectory(filepath.Dir(path)); err != nil {
+			_ = os.Remove(path) // nobody has used the key yet
+		}
 	}
-	text := fmt.Sprintf("%sid: %08x\nkey: %s\n", keyFileComment, key.ID, base64.StdEncoding.EncodeToString(secret))
+	if err != nil {
+		return Key{}, fmt.Errorf("cannot write the key file: %w", err)
+	}
+	return key, nil
+}
+
+// writeNew writes a file that is not there yet, to the disk, or leaves none.
+func writeNew(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFileMode)
+	if err != nil {
+		return err
+	}
 	_, err = file.WriteString(text)
 	if err == nil {
 		err = file.Sync()
@@ -49,14 +76,10 @@ func CreateKeyFile(path string) (Key, error) {
 	if closing := file.Close(); err == nil {
 		err = closing
 	}
-	if err == nil {
-		err = syncDirectory(filepath.Dir(path))
-	}
 	if err != nil {
-		_ = os.Remove(path) // nobody has used the key yet
-		return Key{}, fmt.Errorf("cannot write the key file: %w", err)
+		_ = os.Remove(path)
 	}
-	return key, nil
+	return err
 }
 
 // ReadKeyFile reads what CreateKeyFile wrote. On Unix it refuses a file that anyone but its owner

@@ -48,6 +48,17 @@ func TestKeyFileRoundTrip(t *testing.T) {
 	}
 }
 
+func TestNothingButTheKeyFileIsLeft(t *testing.T) {
+	directory := t.TempDir()
+	for range 3 { // one that is refused cleans up, too
+		_, _ = seal.CreateKeyFile(filepath.Join(directory, "kek"))
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "kek" {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
 func TestCreateKeyFileNeverOverwrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kek")
 	made, err := seal.CreateKeyFile(path)

@@ -25,7 +25,7 @@ func (c Config) StoreConfig(log *slog.Logger) store.Config {
 	if c.OnPostgres() {
 		return store.Config{URL: c.Database, Log: log, Clock: c.clock, Patience: c.patience}
 	}
-	return store.Config{Path: c.DatabasePath(), Log: log, Clock: c.clock}
+	return store.Config{Path: c.DatabasePath(), Log: log, Clock: c.clock, Patience: c.patience}
 }
 
 // WithClock returns the configuration of a server whose database goes by the

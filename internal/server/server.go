@@ -67,6 +67,9 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 		return nil, err
 	}
 	database := config.StoreConfig(s.log)
+	if database.Patience == 0 {
+		database.Patience = store.DefaultPatience // commands have more
+	}
 	if s.tracer != nil {
 		database.Trace = s.tracer.Act
 	}

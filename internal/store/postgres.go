@@ -24,10 +24,10 @@ import (
 // waited for another one looks at the row again. What that does not settle, locks do.
 
 const (
-	// defaultPatience is the longest that an act or a query takes when a request waits for it,
-	// with the wait for a connection. The database's own limits, in percent of it, are lower, so
-	// that it is the one that gives up.
-	defaultPatience = 1700 * time.Millisecond
+	// DefaultPatience is the longest that an act or a query takes when a request waits for it,
+	// with the wait for a connection: the request is answered within two seconds. The database's
+	// own limits, in percent of it, are lower, so that it is the one that gives up.
+	DefaultPatience = 1700 * time.Millisecond
 	statementShare  = 90
 	lockShare       = 70
 
@@ -53,6 +53,7 @@ const (
 // postgres is an opened PostgreSQL database.
 type postgres struct {
 	db       *sql.DB
+	conns    int
 	patience time.Duration
 	clock    *clock
 	log      *slog.Logger
@@ -64,6 +65,7 @@ type postgres struct {
 	work    work
 	closed  <-chan struct{}
 	quiet   sync.WaitGroup // the keeper
+	hush    context.CancelFunc
 
 	offset atomic.Int64  // of the database's clock to this machine's
 	acted  chan struct{} // something was written since the keeper looked
@@ -106,7 +108,7 @@ func inMillis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(
 
 func (s *Store) openPostgres(ctx context.Context, config Config, migrations []migration) (err error) {
 	if config.Patience == 0 {
-		config.Patience = defaultPatience
+		config.Patience = DefaultPatience
 	}
 	parsed, conns, err := postgresConfig(config.URL, config.Patience)
 	if err != nil {
@@ -114,6 +116,7 @@ func (s *Store) openPostgres(ctx context.Context, config Config, migrations []mi
 	}
 	p := &postgres{
 		db:       stdlib.OpenDB(*parsed),
+		conns:    conns,
 		patience: config.Patience,
 		log:      config.Log,
 		touches:  s.touches,
@@ -158,7 +161,9 @@ func (s *Store) openPostgres(ctx context.Context, config Config, migrations []mi
 	}
 	p.clock = s.clock
 	s.postgres, s.engine, s.pool = p, p, p
-	p.quiet.Go(func() { p.keep(measures) })
+	keeping, hush := context.WithCancel(context.Background())
+	p.hush = hush
+	p.quiet.Go(func() { p.keep(keeping, measures) })
 	return nil
 }
 

@@ -30,6 +30,7 @@ func (p *postgres) do(ctx context.Context, pace pace, run func(*act) error) erro
 	defer cancel()
 	for attempt := 1; ; attempt++ {
 		err := p.attempt(ctx, pace, run)
+		p.giveUpSilent(err)
 		if err == nil || attempt == actAttempts || !worthAnother(err) || !pause(ctx, attempt) {
 			return passing(err)
 		}
@@ -141,6 +142,7 @@ func (p *postgres) queryWithin(ctx context.Context, limit time.Duration, run fun
 	defer cancel()
 	for attempt := 1; ; attempt++ {
 		err := p.queryOnce(bounded, run)
+		p.giveUpSilent(err)
 		switch {
 		case err == nil:
 			return nil
@@ -149,6 +151,16 @@ func (p *postgres) queryWithin(ctx context.Context, limit time.Duration, run fun
 		case attempt == actAttempts || !broken(err) || !pause(bounded, attempt):
 			return passing(err)
 		}
+	}
+}
+
+// giveUpSilent closes the connections that nobody uses if the one of this error did not answer in
+// time, not even that it is slow: what fell silent on one, such as a firewall or a machine that went
+// without a word, may have done so on all, and each would cost a request its patience.
+func (p *postgres) giveUpSilent(err error) {
+	if err != nil && stateOf(err) == "" && (errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)) {
+		p.db.SetMaxIdleConns(0)
+		p.db.SetMaxIdleConns(p.conns)
 	}
 }
 

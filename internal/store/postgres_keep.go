@@ -16,8 +16,8 @@ const (
 )
 
 // keep writes down the clock and the sessions that were seen, after something else was written, and
-// measures the database's clock, until the store is closed.
-func (p *postgres) keep(measures bool) {
+// measures the database's clock, until the store is closed, which ends what is under way.
+func (p *postgres) keep(ctx context.Context, measures bool) {
 	var due <-chan time.Time
 	if measures {
 		ticker := time.NewTicker(offsetEvery)
@@ -35,15 +35,15 @@ func (p *postgres) keep(measures bool) {
 			}
 		case <-mark:
 			mark = nil
-			p.note(p.queryWithin(context.Background(), thoroughTime, p.writeDown))
+			p.note(p.queryWithin(ctx, thoroughTime, p.writeDown))
 		case <-due:
-			p.note(p.query(context.Background(), p.measure))
+			p.note(p.query(ctx, p.measure))
 		}
 	}
 }
 
 func (p *postgres) note(err error) {
-	if err != nil && !errors.Is(err, ErrClosed) {
+	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, context.Canceled) {
 		p.log.Warn("the database could not be asked for its time, or told the store's", "error", err)
 	}
 }
@@ -97,6 +97,7 @@ func (p *postgres) measure(c *connection) error {
 
 // close waits for acts and queries under way, writes down what was seen, and closes the connections.
 func (p *postgres) close() error {
+	p.hush()
 	p.quiet.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
 	defer cancel()

@@ -253,10 +253,10 @@ func TestAConnectionToWhatBecameAStandbyIsGivenUp(t *testing.T) {
 }
 
 // withPostgresAway runs with a store whose way to its database is cut and mended.
-func withPostgresAway(t *testing.T, run func(s *Store, way *way)) {
+func withPostgresAway(t *testing.T, run func(s *Store, way *postgrestest.Way)) {
 	t.Helper()
-	way := newWay(t)
-	s, _ := openPostgresTest(t, func(c *Config) { c.URL = way.through(t, c.URL) })
+	way := postgrestest.NewWay(t)
+	s, _ := openPostgresTest(t, func(c *Config) { c.URL = way.Through(t, c.URL) })
 	if err := s.engine.do(t.Context(), quick, tellNote("before")); err != nil {
 		t.Fatal(err)
 	}
@@ -264,9 +264,9 @@ func withPostgresAway(t *testing.T, run func(s *Store, way *way)) {
 }
 
 func TestAPostgreSQLThatIsAwayIsToldInTimeAndComesBack(t *testing.T) {
-	for name, cut := range map[string]func(*way){"gone": (*way).cut, "silent": (*way).silence} {
+	for name, cut := range map[string]func(*postgrestest.Way){"gone": (*postgrestest.Way).Cut, "silent": (*postgrestest.Way).Silence} {
 		t.Run(name, func(t *testing.T) {
-			withPostgresAway(t, func(s *Store, way *way) {
+			withPostgresAway(t, func(s *Store, way *postgrestest.Way) {
 				before := runtime.NumGoroutine()
 				cut(way)
 				var asked sync.WaitGroup
@@ -288,7 +288,7 @@ func TestAPostgreSQLThatIsAwayIsToldInTimeAndComesBack(t *testing.T) {
 				if err := s.Ping(t.Context()); err == nil {
 					t.Error("it is ready")
 				}
-				way.mend()
+				way.Mend()
 				for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 					if err := s.engine.do(t.Context(), quick, tellNote("after")); err == nil {
 						break
@@ -302,6 +302,93 @@ func TestAPostgreSQLThatIsAwayIsToldInTimeAndComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestADatabaseThatIsAwayIsAskedByOne looks who waits for a database that does not answer: nobody but
+// one who tries.
+func TestADatabaseThatIsAwayIsAskedByOne(t *testing.T) {
+	var looks atomic.Int64
+	way := postgrestest.NewWay(t)
+	s, _ := openPostgresTest(t, func(c *Config) {
+		c.URL = way.Through(t, c.URL)
+		c.Trace = func(ctx context.Context, _ string) (context.Context, func(error)) {
+			looks.Add(1)
+			return ctx, untraced
+		}
+	})
+	settings := func() error {
+		_, _, err := s.Tenant(t.Context(), "one")
+		return err
+	}
+	if err := settings(); err != nil {
+		t.Fatal(err)
+	}
+	way.Silence()
+	for settings() == nil { // from memory, yet
+		time.Sleep(10 * time.Millisecond)
+	}
+	looks.Store(0)
+	const asked = 10_000
+	for range asked {
+		if err := settings(); !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	if got := looks.Load(); got > asked/100 {
+		t.Errorf("%d of %d asked the database", got, asked)
+	}
+	way.Mend()
+	for begin := time.Now(); settings() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("it does not notice that the database is back")
+		}
+	}
+}
+
+// TestConnectionsThatAFirewallForgotAreGivenUp lets the connections of a busy time fall silent for
+// good, and then asks one thing after the other. What waits on one of them keeps nobody from closing.
+func TestConnectionsThatAFirewallForgotAreGivenUp(t *testing.T) {
+	withPostgresAway(t, func(s *Store, way *postgrestest.Way) {
+		var held, open sync.WaitGroup
+		held.Add(defaultConns)
+		for range defaultConns {
+			open.Go(func() {
+				if err := s.pool.query(t.Context(), func(c *connection) error {
+					held.Done()
+					held.Wait()
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		open.Wait()
+		way.Silence()
+		if err := s.engine.do(t.Context(), quick, tellNote("lost")); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("during the silence: %v", err)
+		}
+		way.Mend()
+		refused := 0
+		for good := 0; good < defaultConns; {
+			if _, _, err := s.User(t.Context(), "one", "x"); err != nil {
+				if refused++; refused > 2 {
+					t.Fatalf("asked %d times, it still does not answer: %v", refused+good, err)
+				}
+				continue
+			}
+			good++
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		select {
+		case err := <-closed:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(thoroughTime / 2):
+			t.Error("the store does not close")
+		}
+	})
 }
 
 func TestAPostgreSQLThatIsSlowIsToldInTime(t *testing.T) {

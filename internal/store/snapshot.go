@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,10 @@ const (
 	// snapshotLife is how long the snapshot serves after it was last found to be current.
 	snapshotLife = 250 * time.Millisecond
 
+	// probeEvery is how often one request looks whether a database that did not answer is back.
+	// All others are told at once: what can be answered without it is, and the rest does not pile up.
+	probeEvery = 250 * time.Millisecond
+
 	snapshotClients = 10_000
 	snapshotTenants = 2_000
 )
@@ -22,6 +27,8 @@ const (
 type snapshot struct {
 	started time.Time
 	current atomic.Pointer[view]
+	away    atomic.Pointer[absence] // nil while the database answers
+	probing atomic.Bool
 
 	mu    sync.Mutex
 	epoch int64 // how often this process dropped the view
@@ -52,6 +59,12 @@ func (s *snapshot) drop() {
 	s.current.Store(nil)
 }
 
+// absence is what became of the last look at the change counter.
+type absence struct {
+	err error
+	at  time.Duration // since snapshot.started
+}
+
 // view returns a view that was found current at most snapshotLife ago.
 func (s *Store) view(ctx context.Context) (*view, error) {
 	snap := s.snapshot
@@ -63,10 +76,7 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 		snap.mu.Lock()
 		epoch := snap.epoch
 		snap.mu.Unlock()
-		counter, err := read(ctx, s, "following the change counter", func(c *connection) (counter int64, err error) {
-			_, err = c.one(sqlChangeCount, []any{&counter})
-			return counter, err
-		})
+		counter, err := s.changeCount(ctx, now)
 		if err != nil {
 			return nil, err
 		}
@@ -74,6 +84,34 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 			return v, nil
 		}
 	}
+}
+
+// changeCount reads the change counter, or says that the database was away a moment ago.
+func (s *Store) changeCount(ctx context.Context, now time.Duration) (int64, error) {
+	snap := s.snapshot
+	if gone := snap.away.Load(); gone != nil {
+		if now-gone.at < probeEvery || !snap.probing.CompareAndSwap(false, true) {
+			return 0, gone.err
+		}
+		defer snap.probing.Store(false)
+	}
+	counter, err := read(ctx, s, "following the change counter", func(c *connection) (counter int64, err error) {
+		_, err = c.one(sqlChangeCount, []any{&counter})
+		return counter, err
+	})
+	switch {
+	case err == nil:
+		snap.away.Store(nil)
+	case errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && !snap.checkedSince(now):
+		snap.away.Store(&absence{err, time.Since(snap.started)})
+	}
+	return counter, err
+}
+
+// checkedSince says whether somebody who asked later than that was answered.
+func (s *snapshot) checkedSince(then time.Duration) bool {
+	v := s.current.Load()
+	return v != nil && time.Duration(v.checkedAt.Load()) > then
 }
 
 // keep makes the counter, as read since now, the view's. It returns nil if this process has

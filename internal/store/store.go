@@ -25,8 +25,9 @@ type Config struct {
 	// Clock reads the time. When nil that is the system's clock, or with PostgreSQL the
 	// database's.
 	Clock func() time.Time
-	// Patience is the longest that an act or a query on PostgreSQL takes before it fails with
-	// ErrUnavailable; when 0, 1.7 seconds, so that a request is answered within two.
+	// Patience is the longest that an act or a query on PostgreSQL takes, or an act on SQLite waits
+	// for its turn, before it fails with ErrUnavailable. When 0, that is DefaultPatience with
+	// PostgreSQL, and with SQLite as long as it takes.
 	Patience time.Duration
 	// Trace, when set, is told when an act or a query begins and, through the function that it
 	// returns, how it ended.
@@ -117,6 +118,7 @@ func (s *Store) openFile(ctx context.Context, config Config, migrations []migrat
 		log:      config.Log,
 		touches:  s.touches,
 		onChange: s.snapshot.drop,
+		patience: config.Patience,
 		queue:    make(chan *job, queueLimit),
 		stop:     make(chan struct{}),
 		finished: make(chan struct{}),

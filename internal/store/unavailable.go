@@ -16,6 +16,9 @@ var (
 	// ErrBusy means that more acts are waiting than the store queues. It is an ErrUnavailable.
 	ErrBusy error = &unavailable{errors.New("too many acts are waiting for the database; try again")}
 
+	// errHeld means that the act's turn did not come: somebody else writes to the file.
+	errHeld error = &unavailable{errors.New("another process holds the database for too long")}
+
 	// ErrClosed means that the store was closed. It is an ErrUnavailable.
 	ErrClosed error = &unavailable{errors.New("the store is closed")}
 )

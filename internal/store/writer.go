@@ -54,6 +54,7 @@ type writer struct {
 	log      *slog.Logger
 	touches  *touches
 	onChange func()
+	patience time.Duration // 0 is without end
 
 	queue    chan *job
 	stop     chan struct{}
@@ -72,7 +73,7 @@ type progress struct {
 }
 
 // do lets the act wait for its turn in a batch. None takes long on a local file.
-func (w *writer) do(ctx context.Context, _ pace, run func(*act) error) error {
+func (w *writer) do(ctx context.Context, pace pace, run func(*act) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -82,9 +83,19 @@ func (w *writer) do(ctx context.Context, _ pace, run func(*act) error) error {
 	default:
 		return ErrBusy
 	}
+	var late <-chan time.Time
+	if w.patience > 0 && pace == quick {
+		timer := time.NewTimer(w.patience)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case <-j.done:
 		return j.err
+	case <-late:
+		if j.state.CompareAndSwap(jobWaiting, jobAbandoned) {
+			return errHeld
+		}
 	case <-ctx.Done():
 		if j.state.CompareAndSwap(jobWaiting, jobAbandoned) {
 			return ctx.Err()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse"
 )
@@ -275,6 +276,57 @@ func TestWaitingIsBoundedAndCanBeGivenUp(t *testing.T) {
 	}
 	if err := s.Ping(t.Context()); err != nil {
 		t.Errorf("ping: %v", err)
+	}
+}
+
+// TestAFileThatSomebodyElseHoldsIsToldInTime has another process hold the file in the middle of an act.
+func TestAFileThatSomebodyElseHoldsIsToldInTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	other := openAt(t, path)
+	s, err := Open(t.Context(), Config{Path: path, Patience: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		if err := other.writer.do(context.Background(), quick, func(*act) error { close(entered); <-leave; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-entered
+	var late sync.WaitGroup
+	for range 2 * batchLimit {
+		late.Go(func() {
+			if err := s.writer.do(t.Context(), quick, tellNote("late")); !errors.Is(err, errHeld) || !errors.Is(err, ErrUnavailable) {
+				t.Errorf("an act was answered %v", err)
+			}
+		})
+	}
+	late.Wait()
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("what only reads does not wait: %v", err)
+	}
+	waiting := make(chan error, 1)
+	done.Go(func() { waiting <- s.writer.do(t.Context(), thorough, tellNote("patient")) })
+	for len(s.writer.queue) < 2*batchLimit {
+		runtime.Gosched()
+	}
+	close(leave)
+	if err := <-waiting; err != nil {
+		t.Errorf("an act that may take its time: %v", err)
+	}
+	done.Wait()
+	if err := s.writer.do(t.Context(), quick, tellNote("after")); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(notes(t, s), " "); got != "patient after" {
+		t.Errorf("what stands: %q", got)
 	}
 }
 

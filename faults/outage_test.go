@@ -1,0 +1,300 @@
+package faults
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse/internal/spec"
+	"gatehouse/internal/store/postgrestest"
+	"gatehouse/resource"
+)
+
+const (
+	// toldWithin is when a request that cannot be served, or needs no database,
+	// has its answer: two seconds of a machine that is not testing.
+	toldWithin = 5 * time.Second
+	// recoversWithin is from the end of an outage to service.
+	recoversWithin = slack * 5 * time.Second
+	// forgotten is when a server has looked for what may have changed.
+	forgotten = 300 * time.Millisecond
+	// pileUp is how many goroutines may be there after an outage that were not
+	// before: connections of clients and of the database.
+	pileUp = 100
+)
+
+// outageTime is how long an outage lasts.
+func outageTime() time.Duration {
+	if nightly() {
+		return 30 * time.Second
+	}
+	return 2 * time.Second
+}
+
+// witness is a server with clients who go on asking while its database does not
+// answer.
+type witness struct {
+	*server
+	accounts  []*account
+	documents map[string]string
+	api       http.Handler
+	token     string // of a service
+}
+
+// everywhere are the documents that resource servers and clients need.
+var everywhere = []string{"/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}
+
+func newWitness(t *testing.T, database string) *witness {
+	t.Helper()
+	h := newHouse(t, database, 1).start()
+	w := &witness{server: h.servers[0], documents: map[string]string{}}
+	for i := range accounts {
+		a := newAccount(t, fmt.Sprint("user", i))
+		if !a.allow(w.server) {
+			t.Fatal("nothing is allowed")
+		}
+		w.accounts = append(w.accounts, a)
+	}
+	for _, path := range everywhere {
+		w.documents[path] = w.wants(path, http.StatusOK).text
+	}
+	protected, err := resource.New(t.Context(), resource.Config{Issuer: h.issuer, Audience: api, HTTPClient: h.callers, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.api = protected.Require("api:read")(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the API") }))
+	said, err := w.service()
+	if w.token = said.member("access_token"); err != nil || w.token == "" {
+		t.Fatal(said.text, err)
+	}
+	return w
+}
+
+func (w *witness) wants(path string, status int) answer {
+	w.Helper()
+	said, err := w.get(path)
+	if err != nil || said.status != status {
+		w.Errorf("%s: %d %s %v, want %d", path, said.status, said.text, err, status)
+	}
+	return said
+}
+
+// wantsRest fails unless all that needs no database works: the documents, the
+// checks of resource servers, the liveness.
+func (w *witness) wantsRest() {
+	w.Helper()
+	asked := time.Now()
+	for path, before := range w.documents {
+		if now := w.wants(path, http.StatusOK).text; now != before {
+			w.Errorf("%s was %s, and is %s", path, before, now)
+		}
+	}
+	w.wants("/livez", http.StatusOK)
+	if took := time.Since(asked); took > toldWithin {
+		w.Errorf("what needs no database took %v", took)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/photos", nil)
+	r.Header.Set("Authorization", "Bearer "+w.token)
+	recorder := httptest.NewRecorder()
+	w.api.ServeHTTP(recorder, r)
+	if recorder.Code != http.StatusOK {
+		w.Errorf("the API answers %d %s", recorder.Code, recorder.Header().Get("WWW-Authenticate"))
+	}
+}
+
+// asks are requests that the database must answer.
+func (w *witness) asks(a *account) map[string]func() (answer, error) {
+	l := a.lives[0]
+	return map[string]func() (answer, error){
+		"token":      w.service,
+		"refresh":    func() (answer, error) { return w.refresh(l.refresh) },
+		"revoke":     func() (answer, error) { return w.revoke(l.refresh) },
+		"introspect": func() (answer, error) { return w.introspect(l.access) },
+		"userinfo": func() (answer, error) {
+			return w.do(w.callers, http.MethodGet, "/userinfo", nil, "Authorization", "Bearer "+l.access)
+		},
+		"authorize": func() (answer, error) { return w.do(a.http, http.MethodGet, authorization(""), nil) },
+		"account":   func() (answer, error) { return w.do(a.http, http.MethodGet, "/account", nil) },
+		"sign in": func() (answer, error) {
+			return w.do(a.http, http.MethodPost, "/login", url.Values{"username": {a.name}, "password": {password}})
+		},
+	}
+}
+
+// refused has everybody ask until the time is over. Each request is told to come
+// again, in time.
+func (w *witness) refused(during time.Duration) {
+	w.Helper()
+	w.awaits("/readyz", http.StatusServiceUnavailable, toldWithin)
+	time.Sleep(forgotten)
+	var group sync.WaitGroup
+	var told atomic.Int64
+	end := time.Now().Add(during)
+	for _, a := range w.accounts {
+		for what, ask := range w.asks(a) {
+			group.Go(func() {
+				for time.Now().Before(end) {
+					asked := time.Now()
+					said, err := ask()
+					took := time.Since(asked)
+					if what == "sign in" && said.status == http.StatusBadRequest {
+						continue // no form of ours; it needs no database to say so
+					}
+					if err != nil || said.status != http.StatusServiceUnavailable || said.header.Get("Retry-After") == "" || took > toldWithin {
+						w.Errorf("%s: after %v %d, Retry-After %q, %s %v", what, took, said.status, said.header.Get("Retry-After"), said.text, err)
+						return
+					}
+					told.Add(1)
+					time.Sleep(20 * time.Millisecond)
+				}
+			})
+		}
+	}
+	for time.Now().Before(end) {
+		w.wantsRest()
+		w.awaits("/readyz", http.StatusServiceUnavailable, toldWithin)
+		time.Sleep(20 * time.Millisecond)
+	}
+	group.Wait()
+	if least := int64(len(w.accounts) * 7); told.Load() < least {
+		w.Errorf("%d requests were told to come again, want at least %d", told.Load(), least)
+	}
+}
+
+// recovers fails unless everything works again, in the same process, and nothing
+// was used up meanwhile.
+func (w *witness) recovers(goroutines int) {
+	w.Helper()
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		said, err := w.service()
+		if err == nil && said.status == http.StatusOK {
+			w.Logf("after %v it serves again", time.Since(begin))
+			break
+		}
+		if time.Since(begin) > recoversWithin {
+			w.Fatalf("it has not recovered: %d %s %v", said.status, said.text, err)
+		}
+	}
+	w.awaits("/readyz", http.StatusOK, recoversWithin)
+	w.wantsRest()
+	for _, a := range w.accounts {
+		l := a.lives[0]
+		said, err := w.introspect(l.access)
+		if err != nil || said.member("active") != "true" {
+			w.Errorf("a revocation that was not answered was done: %s %v", said.text, err)
+		}
+		if !a.use(w.server, l, refreshing) || !a.begin(w.server) {
+			w.Errorf("%s is not served: %v", a.name, a.unanswered)
+		}
+	}
+	select {
+	case <-w.ended:
+		w.Fatal("the process has ended")
+	default:
+	}
+	for begin := time.Now(); w.goroutines() > goroutines+pileUp; time.Sleep(50 * time.Millisecond) {
+		if time.Since(begin) > recoversWithin {
+			w.Fatalf("%d goroutines, there were %d", w.goroutines(), goroutines)
+		}
+	}
+}
+
+var goroutineCount = regexp.MustCompile(`(?m)^go_goroutines (\d+)$`)
+
+func (w *witness) goroutines() int {
+	w.Helper()
+	r, err := w.callers.Get("http://" + w.metrics + "/metrics")
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, _ := io.ReadAll(r.Body)
+	found := goroutineCount.FindSubmatch(text)
+	if found == nil {
+		w.Fatalf("no goroutines are counted:\n%s", text)
+	}
+	count, _ := strconv.Atoi(string(found[1]))
+	return count
+}
+
+// TestTheDatabaseGoes takes the database away: connections end, or fall silent for
+// good, or each answer takes longer than anybody waits.
+func TestTheDatabaseGoes(t *testing.T) {
+	spec.Covers(t, "FT-16", "FT-17")
+	for name, go_ := range map[string]func(*postgrestest.Way){
+		"gone": (*postgrestest.Way).Cut, "silent": (*postgrestest.Way).Silence,
+		"slow": func(way *postgrestest.Way) { way.Slow(2 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := postgrestest.Schema(t)
+			way := postgrestest.NewWay(t)
+			w := newWitness(t, way.Through(t, at))
+			goroutines := w.goroutines()
+			go_(way)
+			w.refused(outageTime())
+			way.Mend()
+			w.recovers(goroutines)
+		})
+	}
+}
+
+// TestTheDatabaseAdmitsNobody ends all connections and lets none in, as a server
+// that is full, or starts again, does.
+func TestTheDatabaseAdmitsNobody(t *testing.T) {
+	spec.Covers(t, "FT-17")
+	admin := postgrestest.Server(t)
+	location, err := url.Parse(postgrestest.Schema(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := location.Query().Get("search_path")
+	role := "role_" + schema
+	postgrestest.Run(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'a-password'")
+	t.Cleanup(func() { postgrestest.Run(t, admin, "REASSIGN OWNED BY "+role+" TO CURRENT_USER; DROP ROLE "+role) })
+	postgrestest.Run(t, admin, "ALTER SCHEMA "+schema+" OWNER TO "+role)
+	location.User = url.UserPassword(role, "a-password")
+	w := newWitness(t, location.String())
+	goroutines := w.goroutines()
+	postgrestest.Run(t, admin, "ALTER ROLE "+role+" CONNECTION LIMIT 0")
+	postgrestest.Run(t, admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role+"'")
+	w.refused(outageTime())
+	postgrestest.Run(t, admin, "ALTER ROLE "+role+" CONNECTION LIMIT -1")
+	w.recovers(goroutines)
+}
+
+// TestCutOffAtRandomPoints cuts the way to the database in the middle of acts:
+// what was committed and not answered may be asked again.
+func TestCutOffAtRandomPoints(t *testing.T) {
+	spec.Covers(t, "FT-16")
+	at := postgrestest.Schema(t)
+	way := postgrestest.NewWay(t)
+	w := newWitness(t, way.Through(t, at))
+	for round := range rounds() {
+		w.interrupts(w.accounts, func(<-chan struct{}) {}, func() {
+			way.Cut()
+			time.Sleep(time.Duration(rand.Int64N(int64(longestLife))))
+			way.Mend()
+		})
+		w.awaits("/readyz", http.StatusOK, recoversWithin)
+		each(t, w.accounts, func(_ int, a *account) error { return a.settles(w.server, false) })
+		if t.Failed() {
+			t.Fatalf("after cut %d", round+1)
+		}
+	}
+	each(t, w.accounts, func(_ int, a *account) error { return a.settles(w.server, true) })
+	each(t, w.accounts, func(_ int, a *account) error { return a.usable(w.server) })
+	events := w.events()
+	each(t, w.accounts, func(_ int, a *account) error { return a.told(events) })
+	w.wantAllActs(w.accounts)
+}

@@ -9,10 +9,12 @@ import (
 )
 
 // limits are the rate limits of the protocol's endpoints. Clients are
-// limited by their id, failures by the network they come from.
+// limited by their id, public ones by the network they come from as well, and
+// failures by the network alone.
 type limits struct {
 	token         *endpoint.Limiter
 	introspection *endpoint.Limiter
+	revocation    *endpoint.Limiter
 	// logins are clients that failed to authenticate, guesses codes and
 	// tokens that nobody issued. They are counted apart, so that neither uses
 	// up the other.
@@ -21,10 +23,20 @@ type limits struct {
 }
 
 func newLimits(now func() time.Time) limits {
-	return limits{endpoint.NewLimiter(now), endpoint.NewLimiter(now), endpoint.NewLimiter(now), endpoint.NewLimiter(now)}
+	return limits{
+		token: endpoint.NewLimiter(now), introspection: endpoint.NewLimiter(now), revocation: endpoint.NewLimiter(now),
+		logins: endpoint.NewLimiter(now), guesses: endpoint.NewLimiter(now),
+	}
 }
 
-func clientKey(c *call) string { return string(c.tenant()) + " " + c.Client.ID }
+// clientKey is what a client is limited by. Anybody can name a public client: it
+// is limited at each network apart, so that nobody uses up another's share.
+func clientKey(c *call) string {
+	if c.Client.Public() {
+		return networkKey(c.Request) + " " + c.Client.ID
+	}
+	return string(c.tenant()) + " " + c.Client.ID
+}
 
 func networkKey(r *endpoint.Request) string {
 	return string(r.Tenant.ID) + " " + endpoint.Network(r.Request)
@@ -64,6 +76,13 @@ func (s *Server) guessFailed(r *endpoint.Request) error {
 func (s *Server) mayRequestToken(c *call) error {
 	wait := s.limits.token.Take(clientKey(c), c.Tenant.Settings.RateLimits.TokenPerClient)
 	return clientLimited(wait, "The client sends more token requests than its limit allows. Slow down.")
+}
+
+// mayRevoke counts a revocation and returns the refusal if the client sends too
+// many. The rate is that of token requests, which a client sends more of.
+func (s *Server) mayRevoke(c *call) error {
+	wait := s.limits.revocation.Take(clientKey(c), c.Tenant.Settings.RateLimits.TokenPerClient)
+	return clientLimited(wait, "The client revokes more often than its limit allows. Slow down.")
 }
 
 // mayIntrospect counts an introspection and returns the refusal if the client

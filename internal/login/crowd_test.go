@@ -3,8 +3,11 @@ package login
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse"
@@ -45,6 +48,54 @@ func TestInventedNamesHoldUpNoStranger(t *testing.T) {
 	if held > 0 { // expected are 0.00003
 		t.Errorf("%d of %d strangers wait", held, strangers)
 	}
+}
+
+// TestTheTableForgets: a million names take no more memory than the table has
+// slots, and what the window has passed over gives it back.
+func TestTheTableForgets(t *testing.T) {
+	names := 100_000
+	if os.Getenv("GATEHOUSE_TEST_NIGHTLY") == "1" {
+		names = 1_000_000
+	}
+	synctest.Test(t, func(t *testing.T) {
+		rule := gatehouse.Settings{}.WithDefaults().Throttle
+		counters := kv.NewMemory(kv.MemoryConfig{})
+		guard := newThrottle(counters, time.Now)
+		ring := playedRing("crowd")
+		enter := func(n int) {
+			t.Helper()
+			who := accountOf(ring, gatehouse.User{}, false, fmt.Sprint("name ", n))
+			if _, err := guard.enter(t.Context(), []gate{gateOf("default", "address", rule.FreeAttempts, ring, who.tag)}, rule); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := heap()
+		for n := range names {
+			enter(n)
+		}
+		// A slot has at most slotWays tallies beside what it costs the store.
+		const most = throttleSlots * (slotWays*tallyBytes + 512)
+		if grown := heap() - before; grown > most {
+			t.Errorf("%d names took %d bytes, more than %d", names, grown, most)
+		}
+		time.Sleep(rule.Window.Std())
+		for n := range throttleSlots / 2 { // each write clears four away
+			enter(names + n)
+		}
+		if grown := heap() - before; grown > most/2 {
+			t.Errorf("after the window %d bytes are still taken", grown)
+		}
+		runtime.KeepAlive(counters)
+	})
+}
+
+func heap() int64 {
+	var stats runtime.MemStats
+	for range 3 { // pools give back what they hold at the second collection
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }
 
 func TestAnOverfullSlotIsShared(t *testing.T) {

@@ -153,6 +153,8 @@ type Throttle struct {
 // RateLimits are requests per second; the burst is ten seconds' worth. Zero
 // takes the default, a negative number turns the limit off.
 type RateLimits struct {
+	// TokenPerClient limits token requests and, counted apart, revocations. A
+	// public client, whose id anybody can name, has as much at each address.
 	TokenPerClient         float64 `yaml:"token_per_client" json:"token_per_client,omitzero"`
 	IntrospectionPerClient float64 `yaml:"introspection_per_client" json:"introspection_per_client,omitzero"`
 	// FailuresPerAddress limits failed client authentication, codes, tokens

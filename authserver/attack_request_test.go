@@ -304,7 +304,7 @@ func TestV101ParametersThatAreUnknownEmptyOrStrange(t *testing.T) {
 }
 
 func TestDS01FT29FT30TooMuchOfAnything(t *testing.T) {
-	spec.Covers(t, "DS-01", "FT-30")
+	spec.Covers(t, "DS-01", "FT-30", "FT-29", "FT-31", "DS-06")
 	s := open(t)
 	s.code()
 	scopes := func(count int) string { return strings.TrimSpace(strings.Repeat("photos:read ", count)) }
@@ -328,6 +328,15 @@ func TestDS01FT29FT30TooMuchOfAnything(t *testing.T) {
 		many.WriteString("&p" + string(rune('a'+i%26)) + string(rune('a'+i/26)) + "=1")
 	}
 	s.wantPage(s.Get(request()+many.String()), "form-too-many-parameters")
+	for name, claims := range map[string]string{ // FT-31: as much as fits into a parameter
+		"deep": `{"userinfo":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, "deep objects": strings.Repeat(`{"userinfo":`, 1000) + "1" + strings.Repeat("}", 1000),
+		"twice": `{"userinfo":{"name":null,"name":null}}`, "many": `{"userinfo":{` + strings.TrimSuffix(strings.Repeat(`"name":null,`, 1000), ",") + `}}`,
+		"a large number": `{"userinfo":{"name":1e400}}`, "no JSON": `{"userinfo":`, "another case": `{"UserInfo":{"name":null}, "userinfo":{}}`,
+	} {
+		if page := s.Get(request("claims", claims)); page.Location == nil || page.Location.Query().Get("error") != "invalid_request" {
+			t.Errorf("claims, %s: %d, sent to %v", name, page.StatusCode, page.Location)
+		}
+	}
 	for _, size := range []int{64<<10 + 1, 1 << 20, 10 << 20} {
 		body := "grant_type=client_credentials&x=" + strings.Repeat("y", size)
 		s.wants(s.sendRaw("/token", basic("svc", secrets["svc"]), body), http.StatusRequestEntityTooLarge, "invalid_request")

@@ -140,19 +140,27 @@ func (s *Server) clientOf(r *endpoint.Request, in interaction.Interaction) (gate
 	if err != nil {
 		return gatehouse.Client{}, err
 	}
-	if !found || client.Disabled() || !registered(client.RedirectURIs, in.RedirectURI, client, r.Tenant) {
-		return gatehouse.Client{}, clientUnknown()
+	may := false
+	if found && !client.Disabled() {
+		may, err = s.registered(r.Context(), client.RedirectURIs, in.RedirectURI, client)
+	}
+	if err != nil || !may {
+		return gatehouse.Client{}, orRefuse(err, clientUnknown())
 	}
 	r.Restart = client.StartAgain(r.Tenant.Issuer)
 	return client, nil
 }
 
 // registered says whether a URI is one of the client's registered ones and
-// not on our own host, which the free port of a loopback address could reach:
-// a page of ours must never receive another's code.
-func registered(uris []string, uri string, client gatehouse.Client, tenant gatehouse.Tenant) bool {
-	issuer, err := url.Parse(tenant.Issuer)
-	return err == nil && oauth.MatchRedirectURI(uris, uri, client.RedirectRules()) && !oauth.OnHost(uri, []string{issuer.Host})
+// not on a host of an issuer, which the free port of a loopback address could
+// reach, or a tenant may have been given since: a page of ours must never
+// receive another's code.
+func (s *Server) registered(ctx context.Context, uris []string, uri string, client gatehouse.Client) (bool, error) {
+	if !oauth.MatchRedirectURI(uris, uri, client.RedirectRules()) {
+		return false, nil
+	}
+	ours, err := s.Hosts.OnIssuerHost(ctx, uri)
+	return !ours && err == nil, err
 }
 
 // session returns the live session of the request's browser.

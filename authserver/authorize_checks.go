@@ -110,13 +110,16 @@ func (s *Server) checkRedirectURI(a *authorization) error {
 		if len(a.client.RedirectURIs) != 1 || scope.Has("openid") {
 			return oauth.Refuse("redirect-uri-missing", oauth.InvalidRequest, "The redirect_uri parameter is missing.")
 		}
-		a.in.RedirectURI = a.client.RedirectURIs[0]
-		return nil
+		uri = a.client.RedirectURIs[0]
 	}
-	if !registered(a.client.RedirectURIs, uri, a.client, a.Tenant) {
+	may, err := s.registered(a.Context(), a.client.RedirectURIs, uri, a.client)
+	if err != nil {
+		return err
+	}
+	if !may {
 		return oauth.Refuse("redirect-uri-unregistered", oauth.InvalidRequest, "The redirect_uri is not one that the application registered. They are compared character by character.")
 	}
-	a.in.RedirectURI, a.in.RedirectURISent = uri, true
+	a.in.RedirectURI, a.in.RedirectURISent = uri, a.form.Has("redirect_uri")
 	return nil
 }
 

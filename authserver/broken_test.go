@@ -77,7 +77,7 @@ func (f *failing) meet(name string) error {
 // storeCalls are all that the endpoints ask of storage.
 var storeCalls = []string{
 	"Client", "Resources", "User", "Session", "Consent", "IssueCode", "TenantRecord", "AppendEvent", "Grant", "GrantTerms", "RedeemCode", "CountWrongVerifier", "RotateRefresh", "TokenEnded",
-	"EndGrant", "RevokeToken", "EndSession",
+	"EndGrant", "RevokeToken", "EndSession", "OnIssuerHost",
 }
 
 type (
@@ -205,6 +205,8 @@ func (f *failing) EndSession(c ctx, tenant tenantID, id string, reason gatehouse
 	return ended, err
 }
 
+func (f *failing) OnIssuerHost(ctx, string) (bool, error) { return false, f.meet("OnIssuerHost") }
+
 // oneIssuer is the tenancy of the stage.
 type oneIssuer string
 
@@ -233,7 +235,7 @@ func (s *stage) breakable() *broken {
 	box := &interaction.Box{Keys: keys, Now: db.Now, Cookies: interaction.Cookies{Suffix: "-8080"}}
 	pages, hasher := login.NewPages(box), secret.NewHasher(secret.Params{MemoryKiB: 19 << 10, Passes: 1, Slots: 1})
 	f := &failing{Store: db, before: map[string]func(){}}
-	protocol := authserver.New(authserver.Config{Store: f, Keys: keys, Box: box, Pages: pages, Hasher: hasher, Log: log})
+	protocol := authserver.New(authserver.Config{Store: f, Keys: keys, Box: box, Pages: pages, Hosts: f, Hasher: hasher, Log: log})
 	people := login.New(login.Config{Pages: pages, Store: db, Flow: protocol, Passwords: hasher, Counters: kv.NewMemory(kv.MemoryConfig{})})
 	mux, err := endpoint.NewMux(endpoint.Config{Rows: append(protocol.Rows(), people.Rows()...), Log: log, Tenancy: oneIssuer(s.URL), Origins: oneIssuer(s.URL)})
 	s.did(err)
@@ -287,13 +289,13 @@ func TestWhenStorageFails(t *testing.T) {
 		want  int
 	}{
 		{"metadata", "Resources", get("/.well-known/openid-configuration"), 200},
-		{"authorize", "Client Resources Session Consent IssueCode", get(request("state", "s")), 303},
-		{"authorize, silently", "Client Resources Session Consent IssueCode", get(request("prompt", "none")), 303},
-		{"authorize by POST", "Client Resources", func() gatehousetest.Answer { return b.ask(http.MethodPost, "/authorize", "", s.values(request())) }, 303},
-		{"deny", "Client Session AppendEvent", func() gatehousetest.Answer {
+		{"authorize", "Client OnIssuerHost Resources Session Consent IssueCode", get(request("state", "s")), 303},
+		{"authorize, silently", "Client OnIssuerHost Resources Session Consent IssueCode", get(request("prompt", "none")), 303},
+		{"authorize by POST", "Client OnIssuerHost Resources", func() gatehousetest.Answer { return b.ask(http.MethodPost, "/authorize", "", s.values(request())) }, 303},
+		{"deny", "Client OnIssuerHost Session AppendEvent", func() gatehousetest.Answer {
 			return b.ask(http.MethodPost, "/consent", "", consent.With("decision", "deny"))
 		}, 303},
-		{"allow", "Client Session Resources IssueCode", func() gatehousetest.Answer {
+		{"allow", "Client OnIssuerHost Session Resources IssueCode", func() gatehousetest.Answer {
 			return b.ask(http.MethodPost, "/consent", "", consent.With("decision", "allow"))
 		}, 303},
 		{"wrong verifier", "Client GrantTerms CountWrongVerifier", post("/token", with(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {webCallback}}, []string{"code_verifier", wrongVerifier})), 400},
@@ -310,7 +312,7 @@ func TestWhenStorageFails(t *testing.T) {
 		{"revocation", "Client RevokeToken", post("/revoke", url.Values{"token": {issued.access}}), 200},
 		{"revocation of a refresh token", "Client Grant EndGrant", post("/revoke", url.Values{"token": {issued.refresh}}), 200},
 		{"logout without a hint", "Session User", get("/logout"), 200},
-		{"logout", "Session Client EndSession", get("/logout?post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye&id_token_hint=" + issued.id), 303},
+		{"logout", "Session Client OnIssuerHost EndSession", get("/logout?post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye&id_token_hint=" + issued.id), 303},
 	}
 	reached := map[string]bool{}
 	for _, request := range requests {

@@ -168,3 +168,60 @@ func TestClientsHaveRatesOfTheirOwn(t *testing.T) {
 	}
 	s.wants(s.post("/introspect", "photos-api", about), http.StatusOK, "")
 }
+
+func TestGuessingAtRevocationIsSlowed(t *testing.T) {
+	s := open(t, fewFailures)
+	mine := s.tokens()
+	for name, guess := range map[string]string{"opaque": "gha_" + strings.Repeat("A", 100), "refresh": "ghr_" + strings.Repeat("A", 130), "JWT": mine.access[:len(mine.access)-4] + "AAAA"} {
+		s := s.anew(t)
+		from := "[2001:db8:bad:" + strconv.Itoa(len(name)) + "::1]:1"
+		form := url.Values{"token": {guess}}
+		s.wantLimited(func() gatehousetest.Answer { return s.from(from, "/revoke", "svc", form) })
+		s.wants(s.from("192.0.2.99:1", "/revoke", "svc", form), http.StatusOK, "")
+	}
+	// Neither did the guesses do anything, nor do they hold up who revokes the own.
+	s.wants(s.userinfo(mine.access), http.StatusOK, "")
+	s.wants(s.from("[2001:db8:bad:3::1]:1", "/revoke", "web", url.Values{"token": {mine.access}}), http.StatusOK, "")
+	s.wants(s.userinfo(mine.access), http.StatusUnauthorized, "invalid_token")
+}
+
+func TestRevocationHasARateOfItsOwn(t *testing.T) {
+	s := open(t, func(settings *gatehouse.Settings) { settings.RateLimits.TokenPerClient = 0.1 })
+	issued := s.wants(s.token("svc", photos()), http.StatusOK, "").Member("access_token")
+	about := url.Values{"token": {issued}}
+	s.wants(s.post("/revoke", "svc", about), http.StatusOK, "")
+	limited := s.wants(s.post("/revoke", "svc", about), http.StatusTooManyRequests, "temporarily_unavailable")
+	if limited.Header.Get("Retry-After") != "10" || !strings.Contains(limited.Text, "client-limited") {
+		t.Errorf("Retry-After %q, %s", limited.Header.Get("Retry-After"), limited.Text)
+	}
+	s.wants(s.post("/revoke", "web", about), http.StatusOK, "")
+}
+
+// TestNobodyUsesUpAPublicClientsRate: its id is in every browser that runs it.
+func TestNobodyUsesUpAPublicClientsRate(t *testing.T) {
+	s := open(t, func(settings *gatehouse.Settings) { settings.RateLimits.TokenPerClient = 1 })
+	code := s.code("client_id", "spa", "redirect_uri", "https://spa.example/cb", "scope", "openid")
+	flood := url.Values{"client_id": {"spa"}, "grant_type": {"refresh_token"}, "refresh_token": {"x"}}
+	limited := 0
+	for range 50 {
+		switch answer := s.from(thief, "/token", "", flood); answer.StatusCode {
+		case http.StatusTooManyRequests:
+			limited++
+			if answer.Header.Get("Retry-After") == "" || answer.Member("error") != "temporarily_unavailable" {
+				t.Fatalf("Retry-After %q, %s", answer.Header.Get("Retry-After"), answer.Text)
+			}
+		case http.StatusBadRequest:
+		default:
+			t.Fatalf("%d %s", answer.StatusCode, answer.Text)
+		}
+	}
+	if limited < 30 {
+		t.Errorf("%d of 50 requests of a flood were limited", limited)
+	}
+	for range 20 {
+		s.from(thief, "/revoke", "", url.Values{"client_id": {"spa"}, "token": {"x"}})
+	}
+	own := url.Values{"grant_type": {"authorization_code"}, "client_id": {"spa"}, "code": {code}, "redirect_uri": {"https://spa.example/cb"}, "code_verifier": {verifier}}
+	issued := s.wants(s.from("192.0.2.99:1", "/token", "", own), http.StatusOK, "")
+	s.wants(s.from("192.0.2.99:1", "/revoke", "", url.Values{"client_id": {"spa"}, "token": {issued.Member("refresh_token")}}), http.StatusOK, "")
+}

@@ -146,7 +146,14 @@ func (s *Server) logoutTarget(r *endpoint.Request, form oauth.Form, hint token.C
 		if err != nil {
 			return "", err
 		}
-		if !found || client.Disabled() || !registered(client.PostLogoutRedirectURIs, uri, client, r.Tenant) {
+		if !found || client.Disabled() {
+			continue
+		}
+		may, err := s.registered(r.Context(), client.PostLogoutRedirectURIs, uri, client)
+		if err != nil {
+			return "", err
+		}
+		if !may {
 			continue
 		}
 		if form.Has("state") {

@@ -28,6 +28,9 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *endpoint.Request) error {
 	if err != nil {
 		return stillThere(err)
 	}
+	if err := s.mayRevoke(c); err != nil {
+		return err
+	}
 	text := form.Get("token")
 	if text == "" {
 		return oauth.Refuse("token-missing", oauth.InvalidRequest, "The token parameter is missing.")
@@ -61,7 +64,7 @@ func stillThere(err error) error {
 func (s *Server) revokeRefresh(c *call, text string) error {
 	token, genuine := s.grantKeys(c.tenant()).parseRefresh(text)
 	if !genuine {
-		return nil
+		return s.guessFailed(c.Request)
 	}
 	grant, found, err := s.Store.Grant(c.Context(), c.tenant(), token.grant)
 	if err != nil || !found || grant.ClientID != c.Client.ID { // RFC 7009 §2.1
@@ -73,6 +76,9 @@ func (s *Server) revokeRefresh(c *call, text string) error {
 
 func (s *Server) revokeAccess(c *call, text string) error {
 	claims, state, err := s.openAccess(c.Context(), c.Tenant, text)
+	if err == nil && state == tokenUnknown {
+		err = s.guessFailed(c.Request)
+	}
 	if err != nil || state != tokenLive || claims.ClientID != c.Client.ID {
 		return err
 	}

@@ -50,6 +50,13 @@ type clientStore interface {
 	Client(ctx context.Context, tenant gatehouse.TenantID, id string) (gatehouse.Client, bool, error)
 }
 
+// issuerHosts knows where the pages of issuers are.
+type issuerHosts interface {
+	// OnIssuerHost says whether a URI points at the host of an issuer, the
+	// tenant's own or another's.
+	OnIssuerHost(ctx context.Context, uri string) (bool, error)
+}
+
 type userStore interface {
 	User(ctx context.Context, tenant gatehouse.TenantID, subject string) (gatehouse.User, bool, error)
 }
@@ -60,6 +67,8 @@ type Config struct {
 	Keys  *keyring.Keyring
 	Box   *interaction.Box
 	Pages Pages
+	// Hosts are those of all issuers of the server.
+	Hosts issuerHosts
 	// Hasher verifies client secrets that were registered too short to be
 	// kept as SHA-256. Its slots are not those of the login form.
 	Hasher *secret.Hasher

@@ -227,7 +227,7 @@ func TestExcessIsRefusedCheaply(t *testing.T) {
 }
 
 func TestALoginStormLeavesTheTokenEndpointAlone(t *testing.T) {
-	spec.Covers(t, "DS-07")
+	spec.Covers(t, "DS-07", "FT-37")
 	s := open(t)
 	stop := make(chan struct{})
 	done := make(chan int)

@@ -33,7 +33,7 @@ func (i *Issuer) AddTenant(t testing.TB, id gatehouse.TenantID, issuer, file str
 		t.Fatal(err)
 	}
 	cheap := secret.NewHasher(secret.Params{MemoryKiB: i.config.PasswordHashing.MemoryMiB << 10, Passes: i.config.PasswordHashing.Passes, Slots: 1})
-	if _, err := admin.Apply(t.Context(), i.server.Store(), cheap, id, view.URL, described, admin.Options{Actor: "test"}); err != nil {
+	if _, err := admin.Apply(t.Context(), i.server.Store(), cheap, id, i.config.PublicURL, described, admin.Options{Actor: "test"}); err != nil {
 		t.Fatalf("apply to tenant %s: %v", id, err)
 	}
 	return &view

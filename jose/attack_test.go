@@ -336,7 +336,7 @@ func TestForgedOthers(t *testing.T) {
 
 // A token of any size is refused before it can cost time or memory.
 func TestOversizedTokens(t *testing.T) {
-	spec.Covers(t, "JW-22")
+	spec.Covers(t, "JW-22", "FT-31", "FT-33")
 	const megabyte = 1 << 20
 	for name, raw := range map[string]string{
 		"JW-22 a megabyte of dots": strings.Repeat(".", megabyte),

@@ -201,6 +201,7 @@ func TestKeySetForm(t *testing.T) {
 }
 
 func TestKeySetBounds(t *testing.T) {
+	spec.Covers(t, "FT-33")
 	numbered := func(n int) []byte {
 		var keys []any
 		for i := range n {

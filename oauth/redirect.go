@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -216,37 +215,4 @@ func LoopbackHost(host string) bool {
 	}
 	address, err := netip.ParseAddr(host)
 	return err == nil && address.IsLoopback()
-}
-
-// OnHost says whether a URI points at one of our own hosts (host or
-// host:port, as in a URL); all loopback names are one host. Redirect URIs
-// there are refused, since a page of ours must never receive another's code.
-func OnHost(text string, hosts []string) bool {
-	uri, err := url.Parse(text)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(hosts, func(host string) bool {
-		return oneHost(withPort(uri.Scheme, uri.Host), withPort(uri.Scheme, host))
-	})
-}
-
-func oneHost(a, b string) bool {
-	if strings.EqualFold(a, b) {
-		return true
-	}
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
-	return errA == nil && errB == nil && portA == portB && LoopbackHost(hostA) && LoopbackHost(hostB)
-}
-
-func withPort(scheme, host string) string {
-	if _, _, err := net.SplitHostPort(host); err == nil {
-		return host
-	}
-	port := "443"
-	if scheme == "http" {
-		port = "80"
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }

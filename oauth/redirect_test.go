@@ -109,15 +109,19 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%s: loopback is %v", host, !want)
 		}
 	}
-	ours := []string{"id.example", "[2001:db8::1]:8443", "127.0.0.1:8080"}
+	ours := oauth.NewHosts("id.example", "[2001:db8::1]:8443", "127.0.0.1:8080", "[2001:db8::2]")
 	for uri, want := range map[string]bool{
 		"https://id.example/cb": true, "https://ID.example:443/cb": true, "https://id.example:8443/cb": false, "http://id.example/cb": true, "http://id.example:80/": true, "https://x.id.example/": false,
 		"https://[2001:db8::1]:8443/": true, "https://[2001:db8::1]/": false, "http://127.0.0.1:8080/x": true, "http://127.0.0.1:8081/x": false, "com.example.app:/cb": false, "%": false,
 		"http://[::1]:8080/x": true, "http://localhost:8080/x": true, "http://127.0.0.2:8080/x": true, "http://[::1]:8081/x": false, "http://[::1]/x": false, "http://localhost.test:8080/x": false,
+		"https://id.example./cb": true, "https://id.example:80/cb": false, "http://id.example:443/cb": false, "https://[2001:DB8:0:0::1]:8443/": true, "https://[2001:db8::2]:443/": true, "https://2001:db8::2/": false, "http://[::ffff:127.0.0.1]:8080/": true, "//id.example/": true, "/id.example": false, "": false,
 	} {
-		if oauth.OnHost(uri, ours) != want {
+		if ours.Has(uri) != want {
 			t.Errorf("%s: on our hosts is %v", uri, !want)
 		}
+	}
+	if (oauth.Hosts{}).Has("https://id.example/") {
+		t.Error("no hosts have one")
 	}
 }
 

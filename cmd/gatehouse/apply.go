@@ -56,7 +56,7 @@ right. Applying it again changes nothing. Every change is an event
 				if err != nil {
 					return err
 				}
-				report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.issuer, file, admin.Options{DryRun: dryRun, Fetch: fetch})
+				report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.process.PublicURL, file, admin.Options{DryRun: dryRun, Fetch: fetch})
 				if err != nil {
 					return refusedList(args[0]+" cannot be applied", "mend the file, then the same command again", err)
 				}

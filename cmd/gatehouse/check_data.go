@@ -104,26 +104,26 @@ func plural(n int, noun string) string {
 }
 
 func (e *examination) checkClients(ctx context.Context, db database) {
-	count, weak := 0, 0
-	for after := ""; ; {
-		clients, err := db.Clients(ctx, db.tenant, after, clientsAtOnce)
-		if err != nil {
-			e.fail("clients", "the database", "%s", err)
-			return
-		}
-		for _, client := range clients {
+	hosts, err := admin.HostsOf(ctx, db, e.process.PublicURL)
+	count, wrong := 0, 0
+	if err == nil {
+		err = eachClient(ctx, db, func(client gatehouse.Client) {
 			count++
 			for _, sentence := range admin.Weaknesses(client) {
-				weak++
+				wrong++
 				e.warn("clients", weaknessRemedy(client), "%s", sentence)
 			}
-		}
-		if len(clients) < clientsAtOnce {
-			break
-		}
-		after = clients[len(clients)-1].ID
+			for _, sentence := range admin.Misplaced(client, hosts) {
+				wrong++
+				e.fail("clients", "a URI of the application's own in its place, with gatehouse apply", "%s", sentence)
+			}
+		})
 	}
-	if weak == 0 {
+	if err != nil {
+		e.fail("clients", "the database", "%s", err)
+		return
+	}
+	if wrong == 0 {
 		e.ok("clients", "%s, none with a weakening switch", plural(count, "client"))
 	}
 }

@@ -103,7 +103,7 @@ printed once and stored as a hash.`,
 
 func addClient(ctx context.Context, term terminal, db database, at located, entry admin.ClientEntry, asJSON bool) error {
 	file := admin.File{Clients: []admin.ClientEntry{entry}}
-	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.issuer, file, admin.Options{Actor: "cli", MustBeNew: true})
+	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.process.PublicURL, file, admin.Options{Actor: "cli", MustBeNew: true})
 	if err != nil {
 		text := strings.ReplaceAll(err.Error(), admin.EntryPath("clients", 0, entry.Label())+".", "")
 		return failed("gatehouse client add --help", "the client cannot be registered:\n  %s", strings.ReplaceAll(text, "\n", "\n  "))

@@ -60,8 +60,6 @@ type located struct {
 	tenant string
 	// keyFile holds the key-encryption key.
 	keyFile string
-	// issuer is known only from the server's configuration.
-	issuer  string
 	hashing secret.Params
 }
 
@@ -90,7 +88,7 @@ func (p *place) find(command *cobra.Command) (located, error) {
 	}
 	return located{
 		process: process, tenant: p.tenant, configured: p.data == "" && (p.config != "" || os.Getenv("GATEHOUSE_PUBLIC_URL") != ""),
-		database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, keyFile: process.KeyPath(), issuer: process.PublicURL, hashing: hashingOf(process),
+		database: process.StoreConfig(slog.New(slog.DiscardHandler)), data: process.Data, keyFile: process.KeyPath(), hashing: hashingOf(process),
 	}, nil
 }
 
@@ -147,28 +145,28 @@ func (p *place) open(command *cobra.Command, absent absence) (db database, where
 		return database{}, where, nil, errors.Join(failed("", "%s", err), remove())
 	}
 	close = func() error { return errors.Join(db.Close(), remove()) }
-	p.publicURL = where.issuer
-	if db.tenant, where.issuer, err = p.tenantIn(command.Context(), db.Store, where.issuer); err != nil {
+	p.publicURL = where.process.PublicURL
+	if db.tenant, err = p.tenantIn(command.Context(), db.Store); err != nil {
 		return database{}, where, nil, errors.Join(err, close())
 	}
 	return db, where, close, nil
 }
 
-// tenantIn finds the tenant that --tenant names, and its issuer.
-func (p *place) tenantIn(ctx context.Context, db *store.Store, publicURL string) (gatehouse.TenantID, string, error) {
-	record := gatehouse.TenantRecord{ID: gatehouse.TenantID(p.tenant)}
-	if record.ID == "" || record.ID == gatehouse.DefaultTenant {
-		return gatehouse.DefaultTenant, publicURL, nil
+// tenantIn finds the tenant that --tenant names.
+func (p *place) tenantIn(ctx context.Context, db *store.Store) (gatehouse.TenantID, error) {
+	tenant := gatehouse.TenantID(p.tenant)
+	if tenant == "" || tenant == gatehouse.DefaultTenant {
+		return gatehouse.DefaultTenant, nil
 	}
-	record, found, err := db.TenantRecord(ctx, record.ID)
+	_, found, err := db.TenantRecord(ctx, tenant)
 	if err == nil && !found {
 		try := "gatehouse tenant list"
-		if gatehouse.CheckTenantID(record.ID) == nil {
+		if gatehouse.CheckTenantID(tenant) == nil {
 			try += ", or gatehouse tenant add " + p.tenant
 		}
 		err = failed(try, "there is no tenant %q", p.tenant)
 	}
-	return record.ID, record.IssuerUnder(publicURL), err
+	return tenant, err
 }
 
 // fill stands in for a database that is missing. Without a configuration the

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,8 @@ and hyphens, and stays for good: it is part of the issuer, public URL/t/NAME.
 With --issuer the tenant lives at a host of its own, such as
 https://id.blue.example. The server answers there as soon as requests reach it
 with that name in the Host header; see to the certificate and the DNS entry.
+Clients that have redirect URIs at that host are named on standard error: no
+code is sent there any more.
 
 --name is the setting "name". A tenant file that has settings describes them
 whole: write the name there, too.`,
@@ -61,6 +64,9 @@ whole: write the name there, too.`,
 			return where.withinKeys(command, furnishes, func(ctx context.Context, db database, keys *keyring.Keyring) error {
 				record := gatehouse.TenantRecord{ID: gatehouse.TenantID(args[0]), Name: name, Issuer: issuer}
 				if err := addTenant(ctx, db, keys, record, where.publicURL); err != nil {
+					return err
+				}
+				if err := noteMisplaced(ctx, term, db, where.publicURL); err != nil {
 					return err
 				}
 				record, _, err := db.TenantRecord(ctx, record.ID)
@@ -103,6 +109,31 @@ func addTenant(ctx context.Context, db database, keys *keyring.Keyring, record g
 		return failed("gatehouse tenant list", "another tenant lives at %s", record.Issuer)
 	}
 	return nil
+}
+
+// noteMisplaced tells which clients, of whichever tenant, had URIs at the host
+// that has become a tenant's: no code is sent there any more.
+func noteMisplaced(ctx context.Context, term terminal, db database, publicURL string) error {
+	hosts, err := admin.HostsOf(ctx, db, publicURL)
+	if err != nil {
+		return err
+	}
+	look := func(id gatehouse.TenantID) error {
+		return eachClient(ctx, database{db.Store, id}, func(client gatehouse.Client) {
+			for _, sentence := range admin.Misplaced(client, hosts) {
+				fmt.Fprintln(term.err, "note: "+oneLine("tenant "+string(id)+": "+sentence))
+			}
+		})
+	}
+	if err := look(gatehouse.DefaultTenant); err != nil {
+		return err
+	}
+	return eachTenant(ctx, db, func(record gatehouse.TenantRecord) error {
+		if record.ID == gatehouse.DefaultTenant {
+			return nil
+		}
+		return look(record.ID)
+	})
 }
 
 // tenantDocument is a tenant as --json prints it.

@@ -118,7 +118,7 @@ by which tokens name the user, is made unless it is given; it never changes.`,
 
 func addUser(ctx context.Context, term terminal, db database, at located, entry admin.UserEntry, asJSON bool) error {
 	file := admin.File{Users: []admin.UserEntry{entry}}
-	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.issuer, file, admin.Options{Actor: "cli", MustBeNew: true})
+	report, err := admin.Apply(ctx, db, secret.NewHasher(at.hashing), db.tenant, at.process.PublicURL, file, admin.Options{Actor: "cli", MustBeNew: true})
 	if err != nil {
 		text := strings.ReplaceAll(err.Error(), admin.EntryPath("users", 0, entry.Username)+".", "")
 		return failed("gatehouse user add --help", "the user cannot be added:\n  %s", strings.ReplaceAll(text, "\n", "\n  "))

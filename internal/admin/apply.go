@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +31,7 @@ type Store interface {
 	SetPassword(ctx context.Context, tenant gatehouse.TenantID, subject, phc string, event gatehouse.Event) (bool, error)
 	DisableUser(ctx context.Context, tenant gatehouse.TenantID, subject string, disabled bool, event gatehouse.Event) (bool, error)
 	AppendEvent(ctx context.Context, tenant gatehouse.TenantID, event gatehouse.Event) error
+	hostStore
 }
 
 // Options say how a file is applied.
@@ -71,15 +71,17 @@ type Report struct {
 
 // Apply makes the tenant as the file says. The whole file is checked before
 // the first write; an error then lists everything that is wrong, one line
-// each. Applying the same file again changes nothing. issuer may be empty,
-// when it is not known; else redirect URIs on its host are refused.
-func Apply(ctx context.Context, db Store, hasher Hasher, tenant gatehouse.TenantID, issuer string, file File, options Options) (Report, error) {
+// each. Applying the same file again changes nothing. Redirect URIs on the host
+// of an issuer are refused, be it a tenant's or that of the server's publicURL,
+// which is "" where nobody knows it.
+func Apply(ctx context.Context, db Store, hasher Hasher, tenant gatehouse.TenantID, publicURL string, file File, options Options) (Report, error) {
 	if options.Actor == "" {
 		options.Actor = "apply"
 	}
 	p := planner{db: db, hasher: hasher, tenant: tenant, options: options, now: db.Now()}
-	if issuerURL, err := url.Parse(issuer); err == nil && issuerURL.Host != "" {
-		p.hosts = []string{issuerURL.Host}
+	var err error
+	if p.hosts, err = HostsOf(ctx, db, publicURL); err != nil {
+		return Report{}, err
 	}
 	if err := p.plan(ctx, file); err != nil {
 		return Report{}, err
@@ -108,7 +110,7 @@ type planner struct {
 	tenant  gatehouse.TenantID
 	options Options
 	now     time.Time
-	hosts   []string
+	hosts   IssuerHosts
 	// resources are all that the tenant will have.
 	resources []gatehouse.Resource
 	wrong     problems

@@ -25,12 +25,17 @@ const MaxDefaultMaxAge = 365 * 24 * 60 * 60
 
 // Surroundings are what a client's metadata is judged by beside itself.
 type Surroundings struct {
-	// Hosts are the issuer's own, as host or host:port; no redirect URI may
-	// point there.
-	Hosts []string
+	// Hosts says whether a URI is at a host of this server's issuers, where no
+	// redirect URI may point; nil when none is known.
+	Hosts issuerHosts
 	// Resources are all that the tenant will have.
 	Resources []gatehouse.Resource
 }
+
+// issuerHosts knows the hosts of the issuers of a server.
+type issuerHosts interface{ Has(uri string) bool }
+
+func (in Surroundings) ours(uri string) bool { return in.Hosts != nil && in.Hosts.Has(uri) }
 
 // Register checks what a client wants to register and returns it with the
 // defaults of RFC 7591 §2 filled in: authorization_code, client_secret_basic,
@@ -193,8 +198,8 @@ func (r *registration) checkURIs(key string, uris []string) {
 		switch err := oauth.CheckRedirectURI(text, client.RedirectRules()); {
 		case err != nil:
 			r.wrong.add(path, refusedPage(text), "%s", err)
-		case oauth.OnHost(text, r.in.Hosts):
-			r.wrong.add(path, "point it at the application", "%q is on the issuer's own host, where no code may be sent", text)
+		case r.in.ours(text): // whose host it is would be told to another tenant
+			r.wrong.add(path, "point it at the application", "%q is on a host of this server itself, where no code may be sent", text)
 		case slices.Index(uris, text) < i:
 			r.wrong.add(path, "write it once", "%q is there twice", text)
 		}

@@ -34,8 +34,8 @@ func (r *registration) checkOpenID() {
 			r.wrong.add(page.key, "", "%s", err)
 		} else if page.key == "sector_identifier_uri" && !strings.HasPrefix(page.uri, "https://") { // Registration §2
 			r.wrong.add(page.key, "", "%q must be an https URL", page.uri)
-		} else if page.key == "initiate_login_uri" && oauth.OnHost(page.uri, r.in.Hosts) {
-			r.wrong.add(page.key, "point it at the application", "%q is on the issuer's own host", page.uri)
+		} else if page.key == "initiate_login_uri" && r.in.ours(page.uri) {
+			r.wrong.add(page.key, "point it at the application", "%q is on a host of this server itself", page.uri)
 		}
 	}
 	r.checkSubjectType()

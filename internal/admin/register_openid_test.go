@@ -33,7 +33,7 @@ func TestWhatOpenIDConnectAddsToClients(t *testing.T) {
 		{with(func(m *gatehouse.ClientMetadata) { m.InitiateLoginURI = "https://app.example/login" }), ""},
 		{with(func(m *gatehouse.ClientMetadata) { m.InitiateLoginURI = "http://app.example/login" }), "initiate_login_uri: "},
 		{with(func(m *gatehouse.ClientMetadata) { m.InitiateLoginURI = "javascript:alert(1)" }), "initiate_login_uri: "},
-		{with(func(m *gatehouse.ClientMetadata) { m.InitiateLoginURI = "https://id.example/logout" }), "issuer's own host"},
+		{with(func(m *gatehouse.ClientMetadata) { m.InitiateLoginURI = "https://id.example/logout" }), "of this server itself"},
 		{with(func(m *gatehouse.ClientMetadata) { m.SubjectType = "private" }), "subject_type: unknown subject type"},
 		{with(func(m *gatehouse.ClientMetadata) { m.SectorIdentifierURI = "http://127.0.0.1/sector" }), "must be an https URL"},
 		{with(func(m *gatehouse.ClientMetadata) { m.SectorIdentifierURI = "file:///etc/passwd" }), "sector_identifier_uri: "},

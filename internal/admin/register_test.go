@@ -9,6 +9,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/spec"
+	"gatehouse/oauth"
 )
 
 func photoAPI() gatehouse.Resource {
@@ -23,7 +24,7 @@ func photoAPI() gatehouse.Resource {
 }
 
 func around() Surroundings {
-	return Surroundings{Hosts: []string{"id.example"}, Resources: []gatehouse.Resource{photoAPI()}}
+	return Surroundings{Hosts: oauth.NewHosts("id.example"), Resources: []gatehouse.Resource{photoAPI()}}
 }
 
 // web is a client that may be registered; each row of the tables below changes
@@ -100,8 +101,8 @@ func TestRedirectURIsThatAreRefused(t *testing.T) {
 		{"RFC 8252 8.3", "http://localhost/cb", "127.0.0.1"},
 		{"RU-02", "https://app.example@evil.test/cb", "user information"},
 		{"RU-05", "https://app.example/cb/../x", "dot segments"},
-		{"design 11.1", "https://id.example/callback", "own host"},
-		{"design 11.1", "https://id.example:443/callback", "own host"},
+		{"design 11.1", "https://id.example/callback", "of this server itself"},
+		{"design 11.1", "https://id.example:443/callback", "of this server itself"},
 		{"", "", "absolute"},
 	}
 	for _, row := range rows {

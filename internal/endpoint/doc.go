@@ -1,5 +1,5 @@
 // Package endpoint owns the row of an endpoint table and the mux that serves
-// the rows: methods, body limits, CORS, request ids, panics and the one place
+// the rows: methods, body limits, rates, CORS, request ids, panics and the one place
 // where refusals are logged.
 //
 // A path is served exactly as it is written in its row. Anything else is a

@@ -103,14 +103,13 @@ func (e *Endpoints) verifyOwner(r *endpoint.Request, user gatehouse.User, curren
 	ctx, tenant := r.Context(), r.Tenant
 	ring := e.box.Keys.MACRing(tenant.ID, "login account")
 	who := accountOf(ring, user, true, user.Username)
-	gates := e.gates(r, ring, who)
-	wait, err := e.throttle.enter(ctx, gates, tenant.Settings.Throttle)
+	gates, tooMany, err := e.attempted(r, ring, who)
 	if err != nil {
 		return err
 	}
-	if wait > 0 {
+	if tooMany != nil {
 		return oauth.Refuse("account-throttled", oauth.TemporarilyUnavailable,
-			"There were too many failed attempts for this account.").WithStatus(http.StatusTooManyRequests).After(wait).
+			"There were too many failed attempts for this account.").WithStatus(http.StatusTooManyRequests).After(tooMany.RetryAfter).
 			Because(&accountAgain{user.Subject, noticeThrottled})
 	}
 	right, _, err := e.verify(ctx, user, true, current)
@@ -126,7 +125,7 @@ func (e *Endpoints) verifyOwner(r *endpoint.Request, user gatehouse.User, curren
 	if right {
 		return e.throttle.forgive(ctx, gates)
 	}
-	if err := e.Store.CountFailedLogin(ctx, tenant.ID, who.subject, who.String(), r.Circumstance()); err != nil {
+	if err := e.failed(r, who); err != nil {
 		return err
 	}
 	return oauth.Refuse("account-password-wrong", oauth.AccessDenied,

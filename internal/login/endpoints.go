@@ -41,12 +41,14 @@ type Endpoints struct {
 	Config
 	box      *interaction.Box
 	throttle throttle
+	// failures are wrong names and passwords by the network they come from.
+	failures *endpoint.Limiter
 }
 
 // New makes Endpoints.
 func New(config Config) *Endpoints {
 	box := config.Pages.box
-	return &Endpoints{Config: config, box: box, throttle: throttle{config.Counters, box.Now}}
+	return &Endpoints{Config: config, box: box, throttle: newThrottle(config.Counters, box.Now), failures: endpoint.NewLimiter(box.Now)}
 }
 
 // Rows returns the endpoint table.

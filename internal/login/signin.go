@@ -249,15 +249,12 @@ func (e *Endpoints) checkPassword(w http.ResponseWriter, r *endpoint.Request, a 
 	}
 	ring := e.box.Keys.MACRing(tenant.ID, "login account")
 	who := accountOf(ring, user, found, a.name)
-	gates := e.gates(r, ring, who)
-	wait, err := e.throttle.enter(ctx, gates, tenant.Settings.Throttle)
+	gates, tooMany, err := e.attempted(r, ring, who)
 	if err != nil {
 		return err
 	}
-	if wait > 0 {
-		return a.refuse(oauth.Refuse("login-throttled", oauth.TemporarilyUnavailable,
-			"There were too many failed attempts for this account.").WithStatus(http.StatusTooManyRequests).After(wait),
-			func(t *texts) string { return waiting(t, t.TooManyAttempts, wait) }, false)
+	if tooMany != nil {
+		return a.refuse(tooMany, func(t *texts) string { return waiting(t, t.TooManyAttempts, tooMany.RetryAfter) }, false)
 	}
 	right, outdated, err := e.verify(ctx, user, found, a.password)
 	if errors.Is(err, secret.ErrBusy) {
@@ -275,7 +272,7 @@ func (e *Endpoints) checkPassword(w http.ResponseWriter, r *endpoint.Request, a 
 			return err
 		}
 	}
-	if err := e.Store.CountFailedLogin(ctx, tenant.ID, who.subject, who.String(), r.Circumstance()); err != nil {
+	if err := e.failed(r, who); err != nil {
 		return err
 	}
 	return a.refuse(oauth.Refuse("login-wrong", oauth.AccessDenied,

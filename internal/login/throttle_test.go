@@ -196,8 +196,8 @@ func TestKnownDeviceOfAnotherAccountOrTooOldIsUnknown(t *testing.T) {
 func TestManyAttemptsAtOnceAreNotCheaper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := gatehouse.Settings{}.WithDefaults().Throttle
-		guard := throttle{kv.NewMemory(kv.MemoryConfig{}), time.Now}
-		gates := []gate{{"a", rule.FreeAttempts}, {"b", 10 * rule.FreeAttempts}}
+		guard := newThrottle(kv.NewMemory(kv.MemoryConfig{}), time.Now)
+		gates := []gate{{"a", 1, rule.FreeAttempts}, {"b", 1, 10 * rule.FreeAttempts}}
 		attempts := func() int {
 			var mu sync.Mutex
 			var all sync.WaitGroup
@@ -242,12 +242,15 @@ func TestAShutGateCountsNowhere(t *testing.T) {
 	rule := gatehouse.Throttle{FreeAttempts: 2, FirstDelay: config.Duration(time.Minute), MaxDelay: config.Duration(time.Hour), Window: config.Duration(time.Hour)}
 	now := time.Now().Truncate(time.Millisecond)
 	store := kv.NewMemory(kv.MemoryConfig{})
-	guard := throttle{store, func() time.Time { return now }}
+	guard := newThrottle(store, func() time.Time { return now })
 	failures := func(key string) int {
 		stored, _, _ := store.Get(t.Context(), key)
-		return readTally(stored).failures
+		if own := readSlot(stored, now).find(1); own != nil {
+			return own.failures
+		}
+		return 0
 	}
-	wide := []gate{{"narrow", 100}, {"wide", 2}}
+	wide := []gate{{"narrow", 1, 100}, {"wide", 1, 2}}
 	for range 2 {
 		if wait, err := guard.enter(t.Context(), wide, rule); wait != 0 || err != nil {
 			t.Fatal(wait, err)
@@ -261,7 +264,7 @@ func TestAShutGateCountsNowhere(t *testing.T) {
 	if failures("narrow") != 2 || failures("wide") != 2 {
 		t.Errorf("narrow %d, wide %d, want 2 and 2", failures("narrow"), failures("wide"))
 	}
-	if err := guard.giveBack(t.Context(), append(wide, gate{"absent", 1}), rule); err != nil {
+	if err := guard.giveBack(t.Context(), append(wide, gate{"absent", 1, 1}), rule); err != nil {
 		t.Fatal(err)
 	}
 	if wait, err := guard.enter(t.Context(), wide, rule); wait != 0 || err != nil {
@@ -276,7 +279,7 @@ func TestAShutGateCountsNowhere(t *testing.T) {
 type lostCounters struct{ err error }
 
 func (l lostCounters) Get(context.Context, string) ([]byte, bool, error) {
-	return tally{}.bytes(), true, l.err
+	return nil, true, l.err
 }
 
 func (l lostCounters) Add(context.Context, string, []byte, time.Duration) (bool, error) {
@@ -286,8 +289,6 @@ func (l lostCounters) Add(context.Context, string, []byte, time.Duration) (bool,
 func (l lostCounters) Swap(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
 	return false, l.err
 }
-
-func (l lostCounters) Delete(context.Context, string) error { return l.err }
 
 func TestCountersThatFailLetNobodyIn(t *testing.T) {
 	h := newHouse(t)
@@ -304,7 +305,7 @@ func TestSlotsAreAFixedTable(t *testing.T) {
 	ring := playedRing("slots")
 	seen := map[string]bool{}
 	for n := range 3 * throttleSlots {
-		seen[slotKey("default", "address", ring, []byte(strconv.Itoa(n)))] = true
+		seen[gateOf("default", "address", 1, ring, []byte(strconv.Itoa(n))).key] = true
 	}
 	if len(seen) > throttleSlots || len(seen) < throttleSlots/2 {
 		t.Errorf("%d keys for a table of %d", len(seen), throttleSlots)
@@ -353,7 +354,7 @@ func FuzzThrottleKey(f *testing.F) {
 		if user := accountOf(ring, gatehouse.User{Subject: name}, true, name); user.String() == who.String() {
 			t.Fatalf("%q: a name and a subject share a key", name)
 		}
-		if key := slotKey("default", "address", ring, who.tag, []byte(address)); len(key) > 64 {
+		if key := gateOf("default", "address", 1, ring, who.tag, []byte(address)).String(); len(key) > 64 {
 			t.Fatalf("key %q", key)
 		}
 	})

@@ -18,7 +18,6 @@ type counterStore interface {
 	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 	Add(ctx context.Context, key string, value []byte, ttl time.Duration) (added bool, err error)
 	Swap(ctx context.Context, key string, old, new []byte, ttl time.Duration) (swapped bool, err error)
-	Delete(ctx context.Context, key string) error
 }
 
 // counters keeps what may be lost. Replicas share it: one that counted for
@@ -84,7 +83,7 @@ func (c *sharedCounters) Add(ctx context.Context, key string, value []byte, ttl 
 	if c.shares() {
 		added, err := c.shared.Add(ctx, key, value, ttl)
 		if !c.failed(ctx, err) {
-			return added, err
+			return added, c.forgetOwn(ctx, key, added, err)
 		}
 	}
 	return c.own.Add(ctx, key, value, ttl)
@@ -94,21 +93,17 @@ func (c *sharedCounters) Swap(ctx context.Context, key string, old, new []byte, 
 	if c.shares() {
 		swapped, err := c.shared.Swap(ctx, key, old, new, ttl)
 		if !c.failed(ctx, err) {
-			return swapped, err
+			return swapped, c.forgetOwn(ctx, key, swapped, err)
 		}
 	}
 	return c.own.Swap(ctx, key, old, new, ttl)
 }
 
-// Delete forgets in both: what was forgiven does not come back with an outage.
-func (c *sharedCounters) Delete(ctx context.Context, key string) error {
-	if err := c.own.Delete(ctx, key); err != nil {
+// forgetOwn forgets what the server counted for itself of a key that was just
+// written for all: what is forgiven there does not come back with an outage.
+func (c *sharedCounters) forgetOwn(ctx context.Context, key string, written bool, err error) error {
+	if err != nil || !written {
 		return err
 	}
-	if c.shares() {
-		if err := c.shared.Delete(ctx, key); !c.failed(ctx, err) {
-			return err
-		}
-	}
-	return nil
+	return c.own.Delete(ctx, key)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/spec"
 )
 
 // send writes a request as it stands and returns the answer.
@@ -30,6 +31,7 @@ func (r *running) send(t *testing.T, head string) *http.Response {
 }
 
 func TestHeadersAreBounded(t *testing.T) {
+	spec.Covers(t, "FT-32", "DS-06")
 	r := run(t)
 	many := func(count int, name string) string {
 		var b strings.Builder
@@ -63,6 +65,7 @@ func TestHeadersAreBounded(t *testing.T) {
 }
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
+	spec.Covers(t, "FT-35", "DS-09")
 	r := run(t, func(s *Server) { s.limits.readHeader = 50 * time.Millisecond })
 	conn := r.dial(t)
 	if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n"); err != nil {
@@ -78,6 +81,7 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 }
 
 func TestSlowBodyIsCutOff(t *testing.T) {
+	spec.Covers(t, "FT-35", "DS-09")
 	r := run(t, func(s *Server) { s.limits.read = 100 * time.Millisecond })
 	conn := r.dial(t)
 	if _, err := io.WriteString(conn, "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant_type="); err != nil {
@@ -90,6 +94,7 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
+	spec.Covers(t, "FT-35")
 	r := run(t, func(s *Server) { s.limits.idle = 50 * time.Millisecond })
 	conn := r.dial(t)
 	if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
@@ -101,6 +106,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 }
 
 func TestBodiesAreBounded(t *testing.T) {
+	spec.Covers(t, "FT-29")
 	r := run(t)
 	const head = "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 	if got := r.send(t, head+"Content-Length: 1048576\r\n\r\n"+strings.Repeat("x", 65<<10)); got.StatusCode != http.StatusRequestEntityTooLarge || !got.Close {
@@ -151,6 +157,7 @@ func (r *running) begin(t *testing.T, form string) (net.Conn, *bufio.Reader) {
 const secretForm = "grant_type=client_credentials&client_id=web&client_secret=wrong"
 
 func TestStopDrainsRequestsInFlight(t *testing.T) {
+	spec.Covers(t, "FT-27")
 	r := run(t)
 	conn, reader := r.begin(t, secretForm)
 	stopped := make(chan error, 1)

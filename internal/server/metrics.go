@@ -81,7 +81,7 @@ const tokenEndpoint = "token"
 
 // loginRefusals are the refusals of a sign-in that has come to its password.
 var loginRefusals = map[string]string{
-	"login-wrong": metrics.LoginWrong, "login-throttled": metrics.LoginThrottled, "login-busy": metrics.LoginBusy,
+	"login-wrong": metrics.LoginWrong, "login-throttled": metrics.LoginThrottled, "login-address-limited": metrics.LoginThrottled, "login-busy": metrics.LoginBusy,
 }
 
 func (s *Server) refused(ctx context.Context, refusal endpoint.Refusal) {

@@ -218,9 +218,9 @@ func (s *Server) assemble() error {
 	}
 	pages := login.NewPages(box)
 	s.metrics = s.newMetrics()
-	counted := counting{s.store, s.metrics}
+	counted, places := counting{s.store, s.metrics}, newTenancy(s.store, s.keys, public)
 	protocol := authserver.New(authserver.Config{
-		Store: counted, Keys: s.keys, Box: box, Pages: pages, Log: s.log,
+		Store: counted, Keys: s.keys, Box: box, Pages: pages, Hosts: places, Log: s.log,
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})
@@ -228,7 +228,7 @@ func (s *Server) assemble() error {
 	rows := slices.Concat(protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
 		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.told(s.answered(rows)),
-		Tenancy: newTenancy(s.store, s.keys, public),
+		Tenancy: places,
 		Origins: &origins{store: s.store},
 	})
 	return err

@@ -33,6 +33,8 @@ type tenancy struct {
 	// publicURL is the default tenant's issuer, and scheme and publicHost are
 	// its parts. One server speaks either http or https.
 	publicURL, scheme, publicHost string
+	// public is the host of publicURL.
+	public oauth.Hosts
 	// last holds each tenant as it was read last, and hosts their hosts, for the
 	// documents that are served while the database is away:
 	// gatehouse.TenantID → *seen.
@@ -51,7 +53,7 @@ type seen struct {
 const seenAge = time.Second
 
 func newTenancy(db *store.Store, keys *keyring.Keyring, public *url.URL) *tenancy {
-	return &tenancy{store: db, keys: keys, publicURL: public.Scheme + "://" + public.Host, scheme: public.Scheme, publicHost: public.Host}
+	return &tenancy{store: db, keys: keys, publicURL: public.Scheme + "://" + public.Host, scheme: public.Scheme, publicHost: public.Host, public: oauth.NewHosts(public.Host)}
 }
 
 // checkPublicHost refuses to be the default tenant where another one lives: its
@@ -117,18 +119,40 @@ func (t *tenancy) ownerOf(ctx context.Context, host string) (tenant gatehouse.Te
 	if host == t.publicHost {
 		return "", false, false, nil
 	}
-	hosts, err := t.store.TenantHosts(ctx)
-	if err == nil {
-		if t.hosts.Load() != hosts {
-			t.hosts.Store(hosts)
-		}
-	} else if hosts = t.hosts.Load(); hosts == nil {
+	hosts, err := t.tenantHosts(ctx)
+	if err != nil {
 		return "", false, false, err
 	}
 	if tenant, owned = hosts.Owner(host); owned {
 		return tenant, true, false, nil
 	}
 	return "", false, hosts.Near(host), nil
+}
+
+// tenantHosts returns the hosts of tenants, those that were known last while
+// the database is away.
+func (t *tenancy) tenantHosts(ctx context.Context) (*store.Hosts, error) {
+	hosts, err := t.store.TenantHosts(ctx)
+	if err != nil {
+		if last := t.hosts.Load(); last != nil {
+			return last, nil
+		}
+		return nil, err
+	}
+	if t.hosts.Load() != hosts {
+		t.hosts.Store(hosts)
+	}
+	return hosts, nil
+}
+
+// OnIssuerHost says whether a URI points at the host of an issuer, whichever
+// tenant's.
+func (t *tenancy) OnIssuerHost(ctx context.Context, uri string) (bool, error) {
+	if t.public.Has(uri) {
+		return true, nil
+	}
+	hosts, err := t.tenantHosts(ctx)
+	return err == nil && hosts.Has(uri), err
 }
 
 // belowTenantPath takes the name of a tenant out of a path: /t/NAME/token, and

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"gatehouse"
+	"gatehouse/oauth"
 )
 
 // TenantRecord returns how a tenant is reached and whether it is disabled. found is false where
@@ -23,6 +24,7 @@ func (s *Store) TenantRecord(ctx context.Context, tenant gatehouse.TenantID) (re
 type Hosts struct {
 	owners map[string]gatehouse.TenantID
 	names  map[string]bool // without ports
+	all    oauth.Hosts
 }
 
 // Owner returns the tenant whose issuer is at the host, in lower case and with its port unless the
@@ -31,6 +33,9 @@ func (h *Hosts) Owner(host string) (gatehouse.TenantID, bool) {
 	owner, owned := h.owners[host]
 	return owner, owned
 }
+
+// Has says whether a URI points at one of the hosts, whoever's it is.
+func (h *Hosts) Has(uri string) bool { return h.all.Has(uri) }
 
 // Near says whether a tenant's issuer is at that host on whichever port.
 func (h *Hosts) Near(host string) bool { return h.names[hostname(host)] }
@@ -47,12 +52,13 @@ func (s *Store) TenantHosts(ctx context.Context) (*Hosts, error) {
 		return hosts, nil
 	}
 	hosts, err := read(ctx, s, "reading the hosts of tenants", func(c *connection) (*Hosts, error) {
-		hosts := &Hosts{map[string]gatehouse.TenantID{}, map[string]bool{}}
+		hosts := &Hosts{owners: map[string]gatehouse.TenantID{}, names: map[string]bool{}}
 		err := c.each(sqlTenantHosts, func(scan func(...any) error) error {
 			var host string
 			var tenant gatehouse.TenantID
 			err := scan(&host, &tenant)
 			hosts.owners[host], hosts.names[hostname(host)] = tenant, true
+			hosts.all.Add(host)
 			return err
 		})
 		return hosts, err

@@ -102,6 +102,11 @@ func making(t *testing.T, open Open) {
 				t.Errorf("%q is near a tenant's: %v", host, !near)
 			}
 		}
+		for uri, has := range map[string]bool{"https://id.blue.example/cb": true, "https://id.red.example:8443/cb": true, "https://id.red.example/cb": false, "https://blue.example/cb": false} {
+			if hosts.Has(uri) != has {
+				t.Errorf("%s is at a tenant's host: %v", uri, !has)
+			}
+		}
 		if _, found, err := s.TenantRecord(s.Context(), "thief"); err != nil || found {
 			t.Errorf("the thief exists: %v %v", found, err)
 		}

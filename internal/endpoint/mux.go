@@ -181,11 +181,11 @@ func (m *Mux) serve(w http.ResponseWriter, r *Request, row *Row) {
 }
 
 func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
-	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+	refusal := oauth.AsError(err)
+	if refusal.Code == oauth.ServerError && errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		m.left(w, r, row)
 		return
 	}
-	refusal := oauth.AsError(err)
 	r.rule = refusal.Rule
 	level := slog.LevelInfo
 	if refusal.Status >= http.StatusInternalServerError {

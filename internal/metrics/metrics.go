@@ -41,6 +41,9 @@ type Config struct {
 	Rules []string
 	// PasswordsWaiting is how many callers wait for a slot of argon2id now.
 	PasswordsWaiting func() int
+	// CountersShared says whether failed sign-ins are counted in Redis now; nil
+	// without a Redis.
+	CountersShared func() bool
 	// Store is what the database's acts came to so far.
 	Store func() StoreLoad
 }
@@ -125,6 +128,14 @@ func (m *Metrics) watch(config Config) {
 	}
 	if waiting := config.PasswordsWaiting; waiting != nil {
 		gauge("gatehouse_passwords_waiting", "Sign-ins that wait for a slot to check their password.", func() float64 { return float64(waiting()) })
+	}
+	if shared := config.CountersShared; shared != nil {
+		gauge("gatehouse_redis_answers", "1 while failed sign-ins are counted in Redis, 0 while each server counts for itself.", func() float64 {
+			if shared() {
+				return 1
+			}
+			return 0
+		})
 	}
 	if load := config.Store; load != nil {
 		gauge("gatehouse_store_acts_waiting", "Acts that wait for their turn at the database.", func() float64 { return float64(load().Waiting) })

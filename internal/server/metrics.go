@@ -22,10 +22,14 @@ func (s *Server) newMetrics() *metrics.Metrics {
 	if s.config.Metrics.Listen == "" {
 		return nil
 	}
-	return metrics.New(metrics.Config{
+	config := metrics.Config{
 		Version: buildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting,
 		Store: func() metrics.StoreLoad { return metrics.StoreLoad(s.store.Load()) },
-	})
+	}
+	if s.shared != nil {
+		config.CountersShared = s.shared.answers
+	}
+	return metrics.New(config)
 }
 
 func buildVersion() string {

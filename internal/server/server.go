@@ -34,7 +34,8 @@ type Server struct {
 	config   Config
 	log      *slog.Logger
 	store    *store.Store
-	redis    *kvredis.Store // nil when there is none
+	redis    *kvredis.Store  // nil when there is none
+	shared   *sharedCounters // nil without Redis
 	mux      *endpoint.Mux
 	keys     *keyring.Keyring
 	refusals *refusals
@@ -217,6 +218,7 @@ func (s *Server) assemble() error {
 		box.Suffix = "-" + public.Port() // cookies do not know ports
 	}
 	pages := login.NewPages(box)
+	s.shared = s.shareCounters()
 	s.metrics = s.newMetrics()
 	counted, places := counting{s.store, s.metrics}, newTenancy(s.store, s.keys, public)
 	protocol := authserver.New(authserver.Config{

@@ -32,7 +32,7 @@ func TestThePageSaysWhatWasCounted(t *testing.T) {
 	waiting, shared := 3, true
 	m := New(Config{
 		CountersShared: func() bool { return shared },
-		Version: "v1", Rules: []string{"login-wrong"}, PasswordsWaiting: func() int { return waiting },
+		Version:        "v1", Rules: []string{"login-wrong"}, PasswordsWaiting: func() int { return waiting },
 		Store: func() StoreLoad {
 			return StoreLoad{Waiting: 2, Acts: 10, Commits: 4, Committing: 1500 * time.Millisecond}
 		},

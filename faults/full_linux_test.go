@@ -123,7 +123,7 @@ func TestNoRoomOnTheDisk(t *testing.T) {
 		return
 	}
 	s.limited = func(command *exec.Cmd) { ownMounts(command, mount+`exec "$@"`) }
-	h.write(s.name+".yaml", read(t, s.configFile())+"apply: "+h.directory+"/tenant.yaml\n")
+	s.configure("metrics: {listen: " + s.metrics + "}\napply: " + h.directory + "/tenant.yaml")
 	w := witnessOf(t, h.start())
 	goroutines := w.goroutines()
 

@@ -286,7 +286,7 @@ func TestKilledAtTheFirstStart(t *testing.T) {
 	for round := range rounds() / 2 {
 		h := bareHouse(t, "", 1)
 		s := h.servers[0]
-		h.write(s.name+".yaml", read(t, s.configFile())+"apply: "+h.directory+"/tenant.yaml\n")
+		s.configure("apply: " + h.directory + "/tenant.yaml")
 		withoutPeople, _, _ := strings.Cut(tenant(), "users:")
 		h.write("tenant.yaml", withoutPeople)
 		for range 2 {

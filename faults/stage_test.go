@@ -39,7 +39,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	if err := readDirectories(); err != nil {
 		return 1, err
 	}
-	if built, err = build("..", directory); err != nil {
+	if built, err = build("..", directory, nil); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
@@ -57,15 +57,18 @@ func readDirectories() error {
 	})
 }
 
-// build builds the binary of the sources in a directory.
-func build(sources, into string) (binary string, err error) {
+// build builds the binary of the sources in a directory, by the flags of a
+// release, so that its packages are compiled once.
+func build(sources, into string, variables []string) (binary string, err error) {
 	binary = filepath.Join(into, "gatehouse")
-	arguments := []string{"build", "-o", binary}
+	arguments, variables := []string{"build", "-trimpath", "-o", binary}, append(os.Environ(), variables...)
 	if nightly() {
 		arguments = append(arguments, "-race")
+	} else {
+		variables = append(variables, "CGO_ENABLED=0")
 	}
 	command := exec.Command("go", append(arguments, "./cmd/gatehouse")...)
-	command.Dir = sources
+	command.Dir, command.Env = sources, variables
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the binary: %w\n%s", err, output)
 	}
@@ -131,7 +134,16 @@ type house struct {
 func newHouse(t *testing.T, database string, servers int) *house {
 	t.Helper()
 	h := bareHouse(t, database, servers)
-	if database != "" {
+	for _, s := range h.servers {
+		s.configure("metrics: {listen: " + s.metrics + "}")
+	}
+	return h.furnish()
+}
+
+// furnish makes the key and the tenant.
+func (h *house) furnish() *house {
+	h.Helper()
+	if h.database != "" {
 		h.must(h.servers[0].gatehouse("keys", "init"))
 	}
 	h.must(h.servers[0].gatehouse("apply", filepath.Join(h.directory, "tenant.yaml")))
@@ -153,8 +165,8 @@ func bareHouse(t *testing.T, database string, servers int) *house {
 		if i == 0 {
 			h.issuer = "http://" + s.address
 		}
-		text := fmt.Sprintf("listen: %s\npublic_url: %s\ndata: %s\nmetrics: {listen: %s}\npassword_hashing: {memory_mib: 19, passes: 1}\n",
-			s.address, h.issuer, filepath.Join(directory, s.name), s.metrics)
+		text := fmt.Sprintf("listen: %s\npublic_url: %s\ndata: %s\npassword_hashing: {memory_mib: 19, passes: 1}\n",
+			s.address, h.issuer, filepath.Join(directory, s.name))
 		if database != "" {
 			text += fmt.Sprintf("database: %s\nkey_file: %s\n", database, filepath.Join(directory, "gatehouse.key"))
 		}
@@ -245,13 +257,4 @@ func freeAddress(t *testing.T) string {
 // environment is ours without the variables that would configure the server.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GATEHOUSE_") })
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

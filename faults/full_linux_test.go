@@ -45,7 +45,7 @@ func (w *witness) wantsNoRoom(a *account) {
 	for what, ask := range map[string]func() (answer, error){
 		"refresh":   func() (answer, error) { return w.refresh(l.refresh) },
 		"revoke":    func() (answer, error) { return w.revoke(l.refresh) },
-		"authorize": func() (answer, error) { return w.do(a.http, http.MethodGet, authorization(""), nil) },
+		"authorize": func() (answer, error) { return w.do(a.http, http.MethodGet, authorization(a.scope, ""), nil) },
 	} {
 		if said, err := ask(); err != nil || !said.notNow() {
 			w.Errorf("%s: %d %v %s %v", what, said.status, said.header, said.text, err)
@@ -71,6 +71,7 @@ func (w *witness) wantsTokensWithoutRow(status int) {
 // TestNoRoomForFiles lets no file grow, now and then, while everybody is at work:
 // neither the database nor the log.
 func TestNoRoomForFiles(t *testing.T) {
+	t.Parallel()
 	spec.Covers(t, "FT-20")
 	w := newWitness(t, "")
 	goroutines := w.goroutines()
@@ -80,7 +81,7 @@ func TestNoRoomForFiles(t *testing.T) {
 	w.limitFiles(unlimited)
 	w.recovers(goroutines)
 	w.wantsTokensWithoutRow(http.StatusOK)
-	for range rounds() {
+	for range rounds() / 2 {
 		w.interrupts(w.accounts, func(<-chan struct{}) {}, func() {
 			w.limitFiles(noRoom)
 			time.Sleep(time.Duration(rand.Int64N(int64(longestLife / 10))))
@@ -97,6 +98,7 @@ func TestNoRoomForFiles(t *testing.T) {
 // TestNoRoomOnTheDisk fills a small file system of the server's own. The log is on
 // another one.
 func TestNoRoomOnTheDisk(t *testing.T) {
+	t.Parallel()
 	spec.Covers(t, "FT-20")
 	ownMounts := func(command *exec.Cmd, script string) {
 		command.Args = append([]string{"sh", "-ec", script, "sh", command.Path}, command.Args[1:]...)
@@ -158,6 +160,7 @@ func fill(t *testing.T, name string) {
 
 // TestNoRoomForTheLog gives the log no room at all.
 func TestNoRoomForTheLog(t *testing.T) {
+	t.Parallel()
 	spec.Covers(t, "FT-20")
 	h := newHouse(t, "", 1)
 	h.servers[0].limited = func(command *exec.Cmd) {
@@ -184,6 +187,7 @@ func TestNoRoomForTheLog(t *testing.T) {
 
 // TestNoRoomInPostgreSQL has the database say that its disk is full.
 func TestNoRoomInPostgreSQL(t *testing.T) {
+	t.Parallel()
 	spec.Covers(t, "FT-20")
 	at := postgrestest.Schema(t)
 	w := newWitness(t, at)
@@ -203,8 +207,8 @@ func TestNoRoomInPostgreSQL(t *testing.T) {
 // TestSomebodyHoldsTheFile begins to write to the file from outside, as a shell
 // does, and goes for a walk.
 func TestSomebodyHoldsTheFile(t *testing.T) {
-	spec.Covers(t, "FT-17")
 	t.Parallel()
+	spec.Covers(t, "FT-17")
 	w := newWitness(t, "")
 	goroutines := w.goroutines()
 	db, err := sql.Open("sqlite", filepath.Join(w.directory, w.name, "gatehouse.db"))

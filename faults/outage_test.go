@@ -127,7 +127,7 @@ func (w *witness) asks(a *account) map[string]func() (answer, error) {
 		"userinfo": func() (answer, error) {
 			return w.do(w.callers, http.MethodGet, "/userinfo", nil, "Authorization", "Bearer "+l.access)
 		},
-		"authorize": func() (answer, error) { return w.do(a.http, http.MethodGet, authorization(""), nil) },
+		"authorize": func() (answer, error) { return w.do(a.http, http.MethodGet, authorization(a.scope, ""), nil) },
 		"account":   func() (answer, error) { return w.do(a.http, http.MethodGet, "/account", nil) },
 		"sign in": func() (answer, error) {
 			return w.do(a.http, http.MethodPost, "/login", url.Values{"username": {a.name}, "password": {password}})
@@ -265,6 +265,7 @@ func TestTheDatabaseGoes(t *testing.T) {
 // TestTheDatabaseAdmitsNobody ends all connections and lets none in, as a server
 // that is full, or starts again, does.
 func TestTheDatabaseAdmitsNobody(t *testing.T) {
+	t.Parallel()
 	spec.Covers(t, "FT-17")
 	admin := postgrestest.Server(t)
 	location, err := url.Parse(postgrestest.Schema(t))
@@ -289,6 +290,7 @@ func TestTheDatabaseAdmitsNobody(t *testing.T) {
 // TestCutOffAtRandomPoints cuts the way to the database in the middle of acts:
 // what was committed and not answered may be asked again.
 func TestCutOffAtRandomPoints(t *testing.T) {
+	t.Parallel()
 	spec.Covers(t, "FT-16")
 	at := postgrestest.Schema(t)
 	way := postgrestest.NewWay(t)

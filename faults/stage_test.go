@@ -88,10 +88,12 @@ func rounds() int {
 const (
 	webSecret = "a-secret-of-the-web-0123456789abcdefghij"
 	svcSecret = "a-secret-of-the-service-0123456789abcdef"
-	password  = "seventeen white rabbits"
-	callback  = "https://app.example/callback"
-	api       = "https://api.example"
-	people    = 8 // user0 to user7
+	// otherSecret is of a client that has nothing to do with web.
+	otherSecret = "a-secret-of-the-other-0123456789abcdefgh"
+	password    = "seventeen white rabbits"
+	callback    = "https://app.example/callback"
+	api         = "https://api.example"
+	people      = 8 // user0 to user7
 )
 
 // tenant is what all houses serve. Limits are out of the way, and the grace is
@@ -102,7 +104,7 @@ func tenant() string {
   refresh_grace: 2m
   rate_limits: {token_per_client: -1, introspection_per_client: -1, failures_per_address: -1}
 resources:
-  - {identifier: ` + api + `, name: API, scopes: {"api:read": Read}}
+  - {identifier: ` + api + `, name: API, scopes: {"api:read": Read, "api:write": Write}}
 clients:
   - {client_id: svc, client_secret: ` + svcSecret + `, grant_types: [client_credentials], scope: "api:read", introspects: [` + api + `]}
   - client_id: web
@@ -111,6 +113,7 @@ clients:
     grant_types: [authorization_code, refresh_token]
     scope: openid offline_access api:read
     default_resource: ` + api + `
+  - {client_id: other, client_secret: ` + otherSecret + `, redirect_uris: ["` + callback + `"], grant_types: [authorization_code]}
 users:
 `
 	for i := range people {
@@ -239,8 +242,14 @@ func (h *house) beside() *store.Store {
 // onEach runs a test on an SQLite file with one server, and on PostgreSQL with
 // two.
 func onEach(t *testing.T, test func(t *testing.T, database string, servers int)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, "", 1) })
-	t.Run("postgresql", func(t *testing.T) { test(t, postgrestest.Schema(t), 2) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "", 1)
+	})
+	t.Run("postgresql", func(t *testing.T) {
+		t.Parallel()
+		test(t, postgrestest.Schema(t), 2)
+	})
 }
 
 // freeAddress returns a loopback address on which nobody listens.

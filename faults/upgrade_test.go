@@ -173,6 +173,7 @@ func beside() time.Duration {
 // before the newest migration until after it, while everybody is at work.
 func TestUpgradeUnderLoad(t *testing.T) {
 	spec.Covers(t, "FT-26")
+	t.Parallel()
 	before := versionBefore(t)
 	onEach(t, func(t *testing.T, database string, servers int) {
 		h := bareHouse(t, database, servers)

@@ -17,6 +17,7 @@ type life struct {
 	code            string
 	accepted        int    // redemptions that were answered with tokens
 	access, refresh string // the newest
+	id              string // the ID token
 	before          string // the refresh token before the newest
 	sent            string // what was asked last and not answered, "" when nothing
 	ended           bool   // an end was answered
@@ -39,7 +40,7 @@ func (l *life) takes(a answer) {
 	if l.refresh != "" {
 		l.before = l.refresh
 	}
-	l.access, l.refresh = a.member("access_token"), a.member("refresh_token")
+	l.access, l.refresh, l.id = a.member("access_token"), a.member("refresh_token"), a.member("id_token")
 }
 
 // handle is what the events call the grant.

@@ -173,12 +173,16 @@ func (s *Store) Ping(ctx context.Context) error {
 	if offset := s.ClockOffset(); offset.Abs() > tolerableOffset {
 		return fmt.Errorf("store: this machine's clock is %v off the database's; set it right", offset.Round(time.Second))
 	}
+	asked := time.Since(s.snapshot.started)
 	found, err := read(ctx, s, "ping", func(c *connection) (bool, error) {
 		var count int64
 		return c.one(sqlChangeCount, []any{&count})
 	})
 	if err == nil && !found {
 		err = errors.New("store: ping: the change counter is missing")
+	}
+	if err == nil {
+		s.snapshot.isThere(asked) // who is told that we are ready is served
 	}
 	return err
 }

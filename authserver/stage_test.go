@@ -113,7 +113,14 @@ func open(t *testing.T, changes ...func(*gatehouse.Settings)) *stage {
 // openAt is open for another issuer.
 func openAt(t *testing.T, issuer string, changes ...func(*gatehouse.Settings)) *stage {
 	t.Helper()
-	started := gatehousetest.Start(t, gatehousetest.Options{PublicURL: issuer, Data: furnished(t)})
+	return openWith(t, gatehousetest.Options{PublicURL: issuer}, changes...)
+}
+
+// openWith is open with further options.
+func openWith(t *testing.T, options gatehousetest.Options, changes ...func(*gatehouse.Settings)) *stage {
+	t.Helper()
+	options.Data = furnished(t)
+	started := gatehousetest.Start(t, options)
 	s := &stage{t, started, started.NewBrowser(t)}
 	if len(changes) > 0 {
 		s.set(changes...)

@@ -55,6 +55,16 @@ func TestIdentifiersThatAreRefused(t *testing.T) {
 	d.apply(client("client-1.example_A"), "+ client client-1.example_A")
 }
 
+// TestNoKeysAreFetchedForAClient: keys are given by value.
+func TestNoKeysAreFetchedForAClient(t *testing.T) {
+	spec.Covers(t, "SS-02")
+	d := newDesk(t)
+	for _, address := range []string{"http://127.0.0.1:9/jwks", "http://169.254.169.254/latest", "https://app.example/jwks"} {
+		d.refuse("clients:\n  - client_id: m\n    grant_types: [client_credentials]\n    jwks_uri: "+address+"\n", "jwks_uri")
+	}
+	d.apply("clients:\n  - client_id: m\n    grant_types: [client_credentials]\n", "+ client m")
+}
+
 func TestLoginNamesBelongToOneUser(t *testing.T) {
 	d := newDesk(t)
 	d.apply(house, d.dryRun(house)...)

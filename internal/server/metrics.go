@@ -143,13 +143,22 @@ func (s *Server) metricsListener(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
+// MetricsHandler serves the page of metrics, at whatever path; nothing where
+// nobody reads them.
+func (s *Server) MetricsHandler() http.Handler {
+	if s.metrics == nil {
+		return http.NotFoundHandler()
+	}
+	return s.metrics.Handler()
+}
+
 // serveMetrics answers /metrics, and nothing else, until ctx ends.
 func (s *Server) serveMetrics(ctx context.Context, listener net.Listener) {
 	if listener == nil {
 		return
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.Handle("GET /metrics", s.MetricsHandler())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read, WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -57,6 +57,7 @@ var outside = map[string][]string{
 	"github.com/jackc/pgx/v5":              {"internal/store", "internal/store/postgrestest", "bench"},
 	"github.com/redis/rueidis":             {"kv/kvredis"},
 	"github.com/goccy/go-yaml":             {"internal/config"},
+	"github.com/sony/gobreaker/v2":         {"client"},
 	"github.com/spf13/cobra":               {"cmd/gatehouse"},
 	"github.com/spf13/pflag":               {"cmd/gatehouse"},
 	"golang.org/x/crypto/argon2":           {"internal/secret"},

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/sony/gobreaker/v2"
+
 	"gatehouse/internal/seal"
 	"gatehouse/kv"
 	"gatehouse/oauth"
@@ -24,6 +26,12 @@ type Client struct {
 	store    kv.Store
 	sessions SessionStore
 	cookies  cookies
+	breaker  *gobreaker.CircuitBreaker[answer]
+	counters counters
+
+	mu       sync.Mutex
+	renewals map[string]*renewal      // by session
+	waiting  map[string]unsavedTokens // by session
 
 	lives     context.Context // until Close
 	ends      context.CancelFunc
@@ -52,7 +60,8 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 	c := &Client{
 		config: config, scope: scope,
 		wire:  &wire{http: newHTTPClient(config.HTTPClient, config.Timeout), insecure: config.InsecureAllowHTTP},
-		store: config.Store, sessions: config.Sessions, cookies: newCookies(&config),
+		store: config.Store, sessions: config.Sessions, cookies: newCookies(&config), breaker: newBreaker(),
+		renewals: map[string]*renewal{}, waiting: map[string]unsavedTokens{},
 	}
 	c.provider = &provider{wire: c.wire, issuer: issuer, openID: scope.Has("openid"), maxAge: config.MetadataAge}
 	if c.sealer, err = newSealer(config.Keys); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -68,7 +69,14 @@ func queryOf(t testing.TB, address string) url.Values {
 // answerTo opens an authorization request and returns the issuer's answer.
 func answerTo(t testing.TB, address string) oauth.Form {
 	t.Helper()
-	back, err := url.Parse(newBrowser(t).get(address).to(t))
+	return answerBy(t, http.DefaultTransport, address)
+}
+
+func answerBy(t testing.TB, network http.RoundTripper, address string) oauth.Form {
+	t.Helper()
+	b := newBrowser(t)
+	b.network = network
+	back, err := url.Parse(b.get(address).to(t))
 	if err != nil {
 		t.Fatal(err)
 	}

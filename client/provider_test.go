@@ -85,15 +85,17 @@ type provider struct {
 	// answer, if set, may answer a request; it says whether it did.
 	answer   func(w http.ResponseWriter, r *http.Request) bool
 	grants   map[string]grant
-	refresh  map[string]string // live refresh tokens, and their subjects
-	requests []string          // METHOD /path
-	forms    []url.Values      // of POST requests, in order
-	headers  []http.Header     // likewise
+	refresh  map[string]int64 // live refresh tokens, and when their people signed in
+	grace    map[string]any   // if set, what spent refresh tokens were exchanged for, which is answered again
+	life     int              // expires_in
+	requests []string         // METHOD /path
+	forms    []url.Values     // of POST requests, in order
+	headers  []http.Header    // likewise
 }
 
 func newProvider(t testing.TB) *provider {
 	t.Helper()
-	p := &provider{t: t, key: keysOf[jose.ES256](), grants: map[string]grant{}, refresh: map[string]string{}}
+	p := &provider{t: t, key: keysOf[jose.ES256](), grants: map[string]grant{}, refresh: map[string]int64{}, life: 600}
 	p.Server = httptest.NewServer(p)
 	t.Cleanup(p.Close)
 	p.begin()
@@ -138,10 +140,12 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+func (d direct) host(name string, handler http.Handler) { d[name] = handler }
+
 // newDirectProvider makes a provider without a socket.
 func newDirectProvider(t testing.TB) (*provider, direct) {
 	t.Helper()
-	p := &provider{t: t, key: keysOf[jose.ES256](), grants: map[string]grant{}, refresh: map[string]string{}}
+	p := &provider{t: t, key: keysOf[jose.ES256](), grants: map[string]grant{}, refresh: map[string]int64{}, life: 600}
 	p.Server = &httptest.Server{URL: "http://127.0.0.1:1"}
 	p.begin()
 	return p, direct{"127.0.0.1:1": p}
@@ -246,6 +250,7 @@ func (p *provider) token(w http.ResponseWriter, form url.Values) {
 	now := time.Now().Unix()
 	made := claims{"iss": p.issuer, "sub": "alice", "aud": clientID, "iat": now, "exp": now + 300, "auth_time": now, "sid": "sid-1"}
 	access := "access-" + rand.Text()
+	var answer map[string]any
 	switch form.Get("grant_type") {
 	case "authorization_code":
 		g, known := p.grants[form.Get("code")]
@@ -258,22 +263,35 @@ func (p *provider) token(w http.ResponseWriter, form url.Values) {
 			made["nonce"] = g.nonce
 		}
 	case "refresh_token":
-		if _, live := p.refresh[form.Get("refresh_token")]; !live {
+		spent := form.Get("refresh_token")
+		if again, before := p.grace[spent]; before {
+			writeJSON(w, http.StatusOK, again)
+			return
+		}
+		authTime, live := p.refresh[spent]
+		if !live {
 			refuse("invalid_grant")
 			return
 		}
-		delete(p.refresh, form.Get("refresh_token"))
+		made["auth_time"] = authTime
+		delete(p.refresh, spent)
+		if p.grace != nil {
+			defer func() { p.grace[spent] = answer }()
+		}
 	default:
-		writeJSON(w, http.StatusOK, map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 600})
+		writeJSON(w, http.StatusOK, map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": p.life})
 		return
 	}
 	refresh := "refresh-" + rand.Text()
-	p.refresh[refresh] = "alice"
+	p.refresh[refresh] = made["auth_time"].(int64)
 	made["at_hash"] = atHash(p.key.Algorithm(), access)
 	if p.idToken != nil {
 		made = p.idToken(made)
 	}
-	answer := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 600, "refresh_token": refresh}
+	answer = map[string]any{"access_token": access, "token_type": "Bearer", "refresh_token": refresh}
+	if p.life > 0 {
+		answer["expires_in"] = p.life
+	}
 	switch {
 	case p.sign != nil:
 		answer["id_token"] = p.sign(made)
@@ -320,9 +338,9 @@ func transportOf(config client.Config) http.RoundTripper {
 func (p *provider) application(t testing.TB, config client.Config) *application {
 	t.Helper()
 	a := &application{mux: http.NewServeMux()}
-	if network, ok := transportOf(config).(direct); ok {
+	if network, ok := transportOf(config).(interface{ host(string, http.Handler) }); ok {
 		a.Server = &httptest.Server{URL: "http://127.0.0.1:2"}
-		network["127.0.0.1:2"] = a.mux
+		network.host("127.0.0.1:2", a.mux)
 	} else {
 		a.Server = httptest.NewServer(a.mux)
 		t.Cleanup(a.Close)
@@ -342,6 +360,15 @@ func (p *provider) application(t testing.TB, config client.Config) *application 
 	}))
 	mux.Handle("/logout", a.party.LogoutHandler())
 	mux.Handle("/backchannel", a.party.BackChannelLogoutHandler())
+	mux.Handle("/fresh", a.party.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, _ := client.SessionFrom(r.Context())
+		tokens, err := s.Token(r.Context())
+		if err != nil {
+			client.RefuseJSON(w, err)
+			return
+		}
+		_, _ = io.WriteString(w, tokens.AccessToken.Reveal())
+	})))
 	mux.Handle("/", a.party.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, _ := client.SessionFrom(r.Context())
 		_, _ = io.WriteString(w, s.Subject()+" "+s.Value("user")+" at "+r.URL.RequestURI())
@@ -438,6 +465,18 @@ func (b *browser) me(a *application) string {
 		return ""
 	}
 	return answer.text
+}
+
+// fresh asks the application for an access token that can be used now.
+func (b *browser) fresh(a *application) (access string, status int) {
+	b.t.Helper()
+	r := *b
+	r.headers = http.Header{}
+	answer := r.get(a.URL + "/fresh")
+	if answer.StatusCode != http.StatusOK {
+		return "", answer.StatusCode
+	}
+	return answer.text, http.StatusOK
 }
 
 // names are the cookies' names, sorted.

@@ -289,7 +289,7 @@ func (p *provider) token(w http.ResponseWriter, form url.Values) {
 		made = p.idToken(made)
 	}
 	answer = map[string]any{"access_token": access, "token_type": "Bearer", "refresh_token": refresh}
-	if p.life > 0 {
+	if p.life >= 0 {
 		answer["expires_in"] = p.life
 	}
 	switch {

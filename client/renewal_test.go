@@ -444,7 +444,7 @@ func TestLeasesOfTheDead(t *testing.T) {
 func TestTokensThatDoNotSayWhenTheyEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, network := newDirectProvider(t)
-		p.life = 0
+		p.life = -1
 		a := p.application(t, client.Config{HTTPClient: &http.Client{Transport: network}})
 		b := newBrowser(t)
 		b.network = network

@@ -28,6 +28,7 @@ type Client struct {
 	cookies  cookies
 	breaker  *gobreaker.CircuitBreaker[answer]
 	counters counters
+	instance string // tells this client from those of other processes
 
 	mu       sync.Mutex
 	renewals map[string]*renewal      // by session
@@ -60,7 +61,7 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 	c := &Client{
 		config: config, scope: scope,
 		wire:  &wire{http: newHTTPClient(config.HTTPClient, config.Timeout), insecure: config.InsecureAllowHTTP},
-		store: config.Store, sessions: config.Sessions, cookies: newCookies(&config), breaker: newBreaker(),
+		store: config.Store, sessions: config.Sessions, cookies: newCookies(&config), breaker: newBreaker(), instance: randomText(),
 		renewals: map[string]*renewal{}, waiting: map[string]unsavedTokens{},
 	}
 	c.provider = &provider{wire: c.wire, issuer: issuer, openID: scope.Has("openid"), maxAge: config.MetadataAge}

@@ -452,3 +452,5 @@ func TestGroupsAreBounded(t *testing.T) {
 		t.Errorf("%d members, %v", len(members), err)
 	}
 }
+
+func (s *seeingStore) holds(text string) bool { return strings.Contains(s.all.String(), text) }

@@ -102,3 +102,24 @@ func refusedGrant(err error) bool {
 	refused, ok := errors.AsType[*RefusedError](err)
 	return ok && refused.Code == oauth.InvalidGrant
 }
+
+// backoff keeps everybody from trying again too soon.
+type backoff struct {
+	failures int
+	until    time.Time
+	last     error
+}
+
+func (b *backoff) failed(err error) {
+	pause := min(firstPause<<min(b.failures, 10), lastPause)
+	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+		pause = max(pause, min(unavailable.RetryAfter, asksPause))
+	}
+	b.failures++
+	b.until, b.last = time.Now().Add(pause), err
+}
+
+func (b *backoff) pausing() bool { return time.Now().Before(b.until) }
+
+// err is that of the last attempt, with the time that is left of the pause.
+func (b *backoff) err() error { return withRetryAfter(b.last, time.Until(b.until)) }

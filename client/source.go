@@ -27,15 +27,13 @@ type Source struct {
 	client *Client
 	config SourceConfig
 
-	mu       sync.Mutex
-	tokens   Tokens
-	issued   time.Time
-	unsaved  *Tokens // renewed, and not persisted yet
-	ended    bool
-	failures int
-	pause    time.Time // nobody tries before
-	last     error     // of the last attempt
-	flight   chan struct{}
+	mu      sync.Mutex
+	tokens  Tokens
+	issued  time.Time
+	unsaved *Tokens // renewed, and not persisted yet
+	ended   bool
+	backoff backoff
+	flight  chan struct{}
 }
 
 var _ Renewer = (*Source)(nil)
@@ -49,7 +47,7 @@ func (c *Client) Source(tokens Tokens, config SourceConfig) *Source {
 // ahead of its end. Errors are those of [Session.Token].
 func (s *Source) Token(ctx context.Context) (Tokens, error) {
 	return s.get(ctx, func() bool {
-		return s.tokens.AccessToken.IsZero() || !s.tokens.Expiry.IsZero() && time.Until(s.tokens.Expiry) <= margin(s.tokens.Expiry.Sub(s.issued), "source")
+		return s.tokens.AccessToken.IsZero() || !s.tokens.Expiry.IsZero() && time.Until(s.tokens.Expiry) <= margin(s.tokens.Expiry.Sub(s.issued), s.client.instance)
 	})
 }
 
@@ -79,12 +77,12 @@ func (s *Source) get(ctx context.Context, due func() bool) (Tokens, error) {
 		case tokens.RefreshToken.IsZero():
 			s.mu.Unlock()
 			return tokens, nil
-		case waited || time.Now().Before(s.pause): // and still due
+		case waited || s.backoff.pausing(): // and still due
 			defer s.mu.Unlock()
 			if usable {
 				return tokens, nil
 			}
-			return Tokens{}, withRetryAfter(s.last, time.Until(s.pause))
+			return Tokens{}, s.backoff.err()
 		}
 		if s.flight == nil {
 			begun := make(chan struct{})
@@ -120,22 +118,17 @@ func (s *Source) renew(flight chan struct{}) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.unsaved = err, nil
+	s.unsaved = nil
 	switch {
 	case unsaved:
 		s.unsaved = next
 	case err == nil:
-		s.tokens, s.issued, s.failures = *next, time.Now(), 0
+		s.tokens, s.issued, s.backoff = *next, time.Now(), backoff{}
 	case errors.Is(err, ErrSessionEnded):
 		s.ended = true
 	}
 	if err != nil {
-		pause := min(firstPause<<min(s.failures, 10), lastPause)
-		if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
-			pause = max(pause, min(unavailable.RetryAfter, asksPause))
-		}
-		s.failures++
-		s.pause = time.Now().Add(pause)
+		s.backoff.failed(err)
 	}
 	s.flight = nil
 	close(flight)

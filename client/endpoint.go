@@ -15,10 +15,12 @@ type endpoint struct {
 }
 
 var (
-	tokenEndpoint      = endpoint{"token_endpoint", func(m Metadata) string { return m.TokenEndpoint }}
-	revocationEndpoint = endpoint{"revocation_endpoint", func(m Metadata) string { return m.RevocationEndpoint }}
-	pushEndpoint       = endpoint{"pushed_authorization_request_endpoint", func(m Metadata) string { return m.PushedAuthorizationRequestEndpoint }}
-	userinfoEndpoint   = endpoint{"userinfo_endpoint", func(m Metadata) string { return m.UserinfoEndpoint }}
+	tokenEndpoint         = endpoint{"token_endpoint", func(m Metadata) string { return m.TokenEndpoint }}
+	revocationEndpoint    = endpoint{"revocation_endpoint", func(m Metadata) string { return m.RevocationEndpoint }}
+	introspectionEndpoint = endpoint{"introspection_endpoint", func(m Metadata) string { return m.IntrospectionEndpoint }}
+	deviceEndpoint        = endpoint{"device_authorization_endpoint", func(m Metadata) string { return m.DeviceAuthorizationEndpoint }}
+	pushEndpoint          = endpoint{"pushed_authorization_request_endpoint", func(m Metadata) string { return m.PushedAuthorizationRequestEndpoint }}
+	userinfoEndpoint      = endpoint{"userinfo_endpoint", func(m Metadata) string { return m.UserinfoEndpoint }}
 )
 
 // known is what is known of the issuer, as this client reads it.

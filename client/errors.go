@@ -145,6 +145,8 @@ const (
 	// WrongAuthentication: the ID token does not say what the request demanded of
 	// the sign-in: its time, its acr.
 	WrongAuthentication LoginReason = "authentication"
+	// Expired: the person took too long.
+	Expired LoginReason = "expired"
 	// OtherUser: somebody else is signed in at this browser meanwhile.
 	OtherUser LoginReason = "user"
 	// Rejected: the application did not want this person.

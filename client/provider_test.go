@@ -66,7 +66,7 @@ func sign(t testing.TB, key *jose.PrivateKey, typ string, c claims) string {
 }
 
 // grant is what the provider knows of a code.
-type grant struct{ nonce, challenge, redirectURI, scope string }
+type grant struct{ nonce, challenge, redirectURI, clientID string }
 
 // provider is an issuer that behaves, except where a test tells it not to.
 type provider struct {
@@ -235,7 +235,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	code := rand.Text()
-	p.grants[code] = grant{query.Get("nonce"), query.Get("code_challenge"), query.Get("redirect_uri"), query.Get("scope")}
+	p.grants[code] = grant{query.Get("nonce"), query.Get("code_challenge"), query.Get("redirect_uri"), query.Get("client_id")}
 	response := url.Values{"code": {code}, "state": {query.Get("state")}, "iss": {p.issuer}}
 	if p.callback != nil {
 		p.callback(response)
@@ -259,6 +259,7 @@ func (p *provider) token(w http.ResponseWriter, form url.Values) {
 			refuse("invalid_grant")
 			return
 		}
+		made["aud"] = g.clientID
 		if g.nonce != "" {
 			made["nonce"] = g.nonce
 		}

@@ -23,6 +23,7 @@ type act struct {
 
 	moved bool // clients, resources or settings were changed
 	last  []numbered
+	ended []ending // what it has written that has ended
 }
 
 // numbered is a statement that is run at the end of its act, with a sequence number of its own.
@@ -52,6 +53,9 @@ type engine interface {
 
 	// settle runs the act's last statements.
 	settle(a *act) error
+
+	// moveNumbers numbers endings anew, beyond a number.
+	moveNumbers(a *act, beyond int64) error
 }
 
 // lock is a kind of thing that acts hold and seize.

@@ -37,6 +37,7 @@ type Store struct {
 	pool     pool
 	clock    *clock
 	snapshot *snapshot
+	endings  *endings
 	touches  *touches
 	kv       sqlKV
 	trace    func(ctx context.Context, what string) (context.Context, func(error)) // nil when nobody looks
@@ -67,6 +68,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
 	s.kv.store = s
+	s.endings = newEndings(s)
 	if config.URL != "" {
 		if config.Path != "" {
 			return nil, errors.New("opening the database: both a path and a URL were given")
@@ -114,6 +116,7 @@ func (s *Store) openFile(ctx context.Context, config Config, migrations []migrat
 		log:      config.Log,
 		touches:  s.touches,
 		onChange: s.snapshot.drop,
+		onEnded:  s.endings.committed,
 		queue:    make(chan *job, queueLimit),
 		stop:     make(chan struct{}),
 		finished: make(chan struct{}),

@@ -15,6 +15,7 @@ import (
 type limits struct {
 	token         *limiter
 	introspection *limiter
+	feed          *limiter
 	// logins are clients that failed to authenticate, guesses codes and
 	// tokens that nobody issued. They are counted apart, so that neither uses
 	// up the other.
@@ -23,7 +24,7 @@ type limits struct {
 }
 
 func newLimits(now func() time.Time) limits {
-	return limits{newLimiter(now), newLimiter(now), newLimiter(now), newLimiter(now)}
+	return limits{newLimiter(now), newLimiter(now), newLimiter(now), newLimiter(now), newLimiter(now)}
 }
 
 func clientKey(c *call) string { return string(c.tenant()) + " " + c.Client.ID }

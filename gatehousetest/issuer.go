@@ -127,6 +127,15 @@ func (i *Issuer) Log() string { return i.log.String() }
 // RoundTrip hands a request straight to the server. It comes from the
 // request's RemoteAddr if a test has set one.
 func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	i.server.Handler().ServeHTTP(recorder, i.incoming(r))
+	response := recorder.Result()
+	response.Request = r
+	return response, nil
+}
+
+// incoming is a client's request as the server sees it.
+func (i *Issuer) incoming(r *http.Request) *http.Request {
 	incoming := r.Clone(r.Context())
 	incoming.RequestURI = r.URL.RequestURI()
 	incoming.Host = r.URL.Host
@@ -136,11 +145,7 @@ func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if incoming.Body == nil {
 		incoming.Body = http.NoBody
 	}
-	recorder := httptest.NewRecorder()
-	i.server.Handler().ServeHTTP(recorder, incoming)
-	response := recorder.Result()
-	response.Request = r
-	return response, nil
+	return incoming
 }
 
 // Answer is a response whose body was read.

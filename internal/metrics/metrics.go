@@ -41,6 +41,8 @@ type Config struct {
 	Rules []string
 	// PasswordsWaiting is how many callers wait for a slot of argon2id now.
 	PasswordsWaiting func() int
+	// FeedReaders is how many follow the revocation feed now.
+	FeedReaders func() int
 	// Store is what the database's acts came to so far.
 	Store func() StoreLoad
 }
@@ -125,6 +127,9 @@ func (m *Metrics) watch(config Config) {
 	}
 	if waiting := config.PasswordsWaiting; waiting != nil {
 		gauge("gatehouse_passwords_waiting", "Sign-ins that wait for a slot to check their password.", func() float64 { return float64(waiting()) })
+	}
+	if readers := config.FeedReaders; readers != nil {
+		gauge("gatehouse_feed_readers", "Connections that follow the revocation feed.", func() float64 { return float64(readers()) })
 	}
 	if load := config.Store; load != nil {
 		gauge("gatehouse_store_acts_waiting", "Acts that wait for their turn at the database.", func() float64 { return float64(load().Waiting) })

@@ -220,7 +220,11 @@ func (m *endings) readOn(stopped <-chan struct{}) {
 		case <-m.log.woken:
 		}
 		_ = m.latest(context.Background())
-		time.Sleep(followGap)
+		select {
+		case <-stopped:
+			return
+		case <-time.After(followGap):
+		}
 	}
 }
 

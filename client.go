@@ -74,6 +74,9 @@ type ClientMetadata struct {
 	// Introspects lists the resources in whose name the client introspects
 	// tokens: a resource server is a client of its own.
 	Introspects []string `yaml:"introspects" json:"introspects,omitempty"`
+	// RevocationFeed admits the client to the revocation feed: it learns what
+	// has ended of all clients' and users' tokens of the tenant.
+	RevocationFeed bool `yaml:"revocation_feed" json:"revocation_feed,omitempty"`
 	// SkipConsent leaves the consent page out for an application of the
 	// house itself. It is refused for public clients.
 	SkipConsent bool `yaml:"skip_consent" json:"skip_consent,omitempty"`

@@ -66,6 +66,7 @@ clients:
     client_secret: photos-api-secret-that-is-long-enough-to-be
     grant_types: [client_credentials]
     introspects: [https://photos.example]
+    revocation_feed: true
 users:
   - username: alice
     sub: sub-of-alice

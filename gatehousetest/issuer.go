@@ -153,6 +153,13 @@ func (i *Issuer) Log() string { return i.log.String() }
 // RoundTrip hands a request straight to the server. It comes from the
 // request's RemoteAddr if a test has set one.
 func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	response := i.exchange(i.incoming(r))
+	response.Request = r
+	return response, nil
+}
+
+// incoming is a client's request as the server sees it.
+func (i *Issuer) incoming(r *http.Request) *http.Request {
 	incoming := r.Clone(r.Context())
 	incoming.RequestURI = r.URL.RequestURI()
 	incoming.Host = r.URL.Host
@@ -162,9 +169,7 @@ func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if incoming.Body == nil {
 		incoming.Body = http.NoBody
 	}
-	response := i.exchange(incoming)
-	response.Request = r
-	return response, nil
+	return incoming
 }
 
 // Answer is a response whose body was read.

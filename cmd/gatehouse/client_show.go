@@ -83,6 +83,7 @@ func clientFacts(client gatehouse.Client) [][2]string {
 		{"grant_types", list(client.GrantTypes)}, {"response_types", list(client.ResponseTypes)}, {"redirect_uris", list(client.RedirectURIs)},
 		{"post_logout_redirect_uris", list(client.PostLogoutRedirectURIs)}, {"scope", client.Scope},
 		{"default_resource", client.DefaultResource}, {"introspects", list(client.Introspects)},
+		{"revocation_feed", switched(client.RevocationFeed)},
 		{"application_type", client.ApplicationType}, {"id_token_signed_response_alg", client.IDTokenSignedResponseAlg},
 		{"client_uri", client.ClientURI}, {"logo_uri", client.LogoURI}, {"policy_uri", client.PolicyURI}, {"tos_uri", client.TosURI},
 		{"contacts", list(client.Contacts)}, {"form_action_origins", list(client.FormActionOrigins)}, {"jwks", string(client.JWKS)},

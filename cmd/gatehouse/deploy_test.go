@@ -35,6 +35,7 @@ func metricsPage(t *testing.T) string {
 	t.Helper()
 	m := metrics.New(metrics.Config{
 		Version: "v1", Rules: oauth.RuleNames(), PasswordsWaiting: func() int { return 0 }, CountersShared: func() bool { return true }, Store: func() metrics.StoreLoad { return metrics.StoreLoad{} },
+		FeedReaders: func() int { return 0 },
 	})
 	m.Endpoint("token")
 	m.Issued("default", "web", "refresh_token")

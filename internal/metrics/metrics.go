@@ -44,6 +44,8 @@ type Config struct {
 	// CountersShared says whether failed sign-ins are counted in Redis now; nil
 	// without a Redis.
 	CountersShared func() bool
+	// FeedReaders is how many follow the revocation feed now.
+	FeedReaders func() int
 	// Store is what the database's acts came to so far.
 	Store func() StoreLoad
 }
@@ -136,6 +138,9 @@ func (m *Metrics) watch(config Config) {
 			}
 			return 0
 		})
+	}
+	if readers := config.FeedReaders; readers != nil {
+		gauge("gatehouse_feed_readers", "Connections that follow the revocation feed.", func() float64 { return float64(readers()) })
 	}
 	if load := config.Store; load != nil {
 		gauge("gatehouse_store_acts_waiting", "Acts that wait for their turn at the database.", func() float64 { return float64(load().Waiting) })

@@ -24,7 +24,8 @@ func (s *Server) newMetrics() *metrics.Metrics {
 	}
 	config := metrics.Config{
 		Version: buildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting,
-		Store: func() metrics.StoreLoad { return metrics.StoreLoad(s.store.Load()) },
+		Store:       func() metrics.StoreLoad { return metrics.StoreLoad(s.store.Load()) },
+		FeedReaders: func() int { return s.protocol.FeedReaders() },
 	}
 	if s.shared != nil {
 		config.CountersShared = s.shared.answers
@@ -48,7 +49,11 @@ func (s *Server) answered(rows []endpoint.Row) func(endpoint.Answer) {
 		s.metrics.Endpoint(row.Name)
 	}
 	return func(a endpoint.Answer) {
-		s.metrics.Answered(a.Endpoint, a.Method, a.Status, a.Took)
+		if a.Endpoint == authserver.FeedEndpoint && a.Status == http.StatusOK {
+			s.metrics.Streamed(a.Endpoint, a.Method, a.Status)
+		} else {
+			s.metrics.Answered(a.Endpoint, a.Method, a.Status, a.Took)
+		}
 		if a.Endpoint == tokenEndpoint && a.Status == http.StatusOK { // the client is authenticated, the grant type known
 			s.metrics.Issued(string(a.Tenant), a.ClientID, a.Note("grant_type"))
 		}

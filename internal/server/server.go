@@ -37,6 +37,7 @@ type Server struct {
 	redis    *kvredis.Store  // nil when there is none
 	shared   *sharedCounters // nil without Redis
 	mux      *endpoint.Mux
+	protocol *authserver.Server
 	keys     *keyring.Keyring
 	refusals *refusals
 	outbound *egress.Client
@@ -221,13 +222,13 @@ func (s *Server) assemble() error {
 	s.shared = s.shareCounters()
 	s.metrics = s.newMetrics()
 	counted, places := counting{s.store, s.metrics}, newTenancy(s.store, s.keys, public)
-	protocol := authserver.New(authserver.Config{
+	s.protocol = authserver.New(authserver.Config{
 		Store: counted, Keys: s.keys, Box: box, Pages: pages, Hosts: places, Log: s.log,
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})
-	people := login.New(login.Config{Pages: pages, Store: counted, Flow: protocol, Passwords: s.hasher, Counters: s.counters()})
-	rows := slices.Concat(protocol.Rows(), people.Rows(), s.healthRows())
+	people := login.New(login.Config{Pages: pages, Store: counted, Flow: s.protocol, Passwords: s.hasher, Counters: s.counters()})
+	rows := slices.Concat(s.protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
 		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.told(s.answered(rows)),
 		Tenancy: places,
@@ -260,6 +261,10 @@ func (s *Server) Store() *store.Store { return s.store }
 // Outbound fetches what clients and users point to, within the rules of the
 // egress settings.
 func (s *Server) Outbound() *egress.Client { return s.outbound }
+
+// Drain ends the answers that would not end by themselves. Serve does so when
+// it stops.
+func (s *Server) Drain() { s.protocol.Drain() }
 
 // Close closes the database and the connections to Redis, and delivers the last
 // traces.

@@ -41,6 +41,7 @@ type Store struct {
 	clock    *clock
 	snapshot *snapshot
 	terms    *cache[termsKey, gatehouse.Grant]
+	endings  *endings
 	touches  *touches
 	kv       sqlKV
 	trace    func(ctx context.Context, what string) (context.Context, func(error)) // nil when nobody looks
@@ -71,6 +72,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), terms: newCache[termsKey, gatehouse.Grant](termsKept), closed: make(chan struct{})}
 	s.kv.store = s
+	s.endings = newEndings(s)
 	if config.URL != "" {
 		if config.Path != "" {
 			return nil, errors.New("opening the database: both a path and a URL were given")
@@ -119,6 +121,7 @@ func (s *Store) openFile(ctx context.Context, config Config, migrations []migrat
 		touches:  s.touches,
 		onChange: s.snapshot.drop,
 		patience: config.Patience,
+		onEnded:  s.endings.committed,
 		queue:    make(chan *job, queueLimit),
 		stop:     make(chan struct{}),
 		finished: make(chan struct{}),

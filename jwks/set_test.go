@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gatehouse/internal/spec"
 	"gatehouse/jose"
 )
 
@@ -129,6 +130,7 @@ func TestRotation(t *testing.T) {
 
 // JW-17: tokens with random kids do not make us fetch.
 func TestUnknownKidStorm(t *testing.T) {
+	spec.Covers(t, "JW-17")
 	synctest.Test(t, func(t *testing.T) {
 		p := &publisher{}
 		p.publish(t, newKey(t, "a"))

@@ -115,6 +115,16 @@ func (s *snapshot) isThere(then time.Duration) {
 	s.away.Store(nil)
 }
 
+// Version is a number that changes whenever clients, resources, settings or tenants have changed. It
+// comes from the snapshot.
+func (s *Store) Version(ctx context.Context) (int64, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return v.counter, nil
+}
+
 // keep makes the counter, as read since now, the view's. It returns nil if this process has
 // changed something meanwhile.
 func (s *snapshot) keep(epoch, counter int64, now time.Duration) *view {

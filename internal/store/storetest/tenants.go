@@ -14,7 +14,7 @@ import (
 )
 
 // shared are the methods that belong to no tenant.
-var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants"}
+var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants", "Version"}
 
 // asked are the methods that picture asks.
 var asked = []string{

@@ -72,16 +72,22 @@ func witnessOf(t *testing.T, h *house) *witness {
 	for _, path := range everywhere {
 		w.documents[path] = w.wants(path, http.StatusOK).text
 	}
-	protected, err := resource.New(t.Context(), resource.Config{Issuer: h.issuer, Audience: api, HTTPClient: h.callers, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.api = protected.Require("api:read")(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the API") }))
+	w.api = h.protected()
 	said, err := w.service()
 	if w.token = said.member("access_token"); err != nil || w.token == "" {
 		t.Fatal(said.text, err)
 	}
 	return w
+}
+
+// protected is an API that takes tokens of the house.
+func (h *house) protected() http.Handler {
+	h.Helper()
+	protected, err := resource.New(h.Context(), resource.Config{Issuer: h.issuer, Audience: api, HTTPClient: h.callers, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return protected.Require("api:read")(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the API") }))
 }
 
 func (w *witness) wants(path string, status int) answer {

@@ -59,6 +59,10 @@ func (b *beside) run(f func()) bool {
 	return true
 }
 
+// maxMemorySessions bounds the sessions of a process that keeps them itself, in
+// bytes: some 50,000 of the usual size. One more is refused until others end.
+const maxMemorySessions = 256 << 20
+
 // maxRepeated is how many revocations may wait to be repeated.
 const maxRepeated = 64
 
@@ -89,6 +93,10 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 		return nil, fmt.Errorf("client: Keys: %w", err)
 	}
 	c.sealer = c.sealer.Derive("client", issuer, config.ClientID)
+	if c.sessions == nil && c.store == nil {
+		// Apart from the marks, so that strangers who make marks leave sessions room.
+		c.sessions = KVSessions{Store: kv.NewMemory(kv.MemoryConfig{MaxBytes: maxMemorySessions})}
+	}
 	if c.store == nil {
 		c.store = kv.NewMemory(kv.MemoryConfig{})
 	}

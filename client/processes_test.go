@@ -244,7 +244,7 @@ func TestStormWhileTheIssuerFails(t *testing.T) {
 					t.Errorf("while it fails: %s", got)
 				}
 			}
-			if n := p.refreshes() - before; n < 1 || n > 4 {
+			if n := p.refreshes() - before; n < 1 || n > 10 {
 				t.Errorf("%d requests of %d callers", n, 2*stormCallers)
 			}
 			p.change(func(p *provider) { p.answer = nil })

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -34,11 +35,33 @@ type Client struct {
 	renewals map[string]*renewal      // by session
 	waiting  map[string]unsavedTokens // by session
 
-	lives     context.Context // until Close
-	ends      context.CancelFunc
-	work      sync.WaitGroup
+	beside    beside
 	repeating chan struct{} // one for each revocation that is repeated
 }
+
+// beside is what runs beside requests, until Close.
+type beside struct {
+	lives context.Context
+	ends  context.CancelFunc
+
+	mu   sync.Mutex
+	work sync.WaitGroup
+}
+
+// run runs f beside the request, and says false when the client was closed.
+func (b *beside) run(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lives.Err() != nil {
+		return false
+	}
+	b.work.Go(f)
+	return true
+}
+
+// maxMemorySessions bounds the sessions of a process that keeps them itself, in
+// bytes: some 50,000 of the usual size. One more is refused until others end.
+const maxMemorySessions = 256 << 20
 
 // maxRepeated is how many revocations may wait to be repeated.
 const maxRepeated = 64
@@ -65,10 +88,15 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 		renewals: map[string]*renewal{}, waiting: map[string]unsavedTokens{},
 	}
 	c.provider = &provider{wire: c.wire, issuer: issuer, openID: scope.Has("openid"), maxAge: config.MetadataAge}
+	c.beside.lives, c.beside.ends = context.WithCancel(context.Background())
 	if c.sealer, err = newSealer(config.Keys); err != nil {
 		return nil, fmt.Errorf("client: Keys: %w", err)
 	}
 	c.sealer = c.sealer.Derive("client", issuer, config.ClientID)
+	if c.sessions == nil && c.store == nil {
+		// Apart from the marks, so that strangers who make marks leave sessions room.
+		c.sessions = KVSessions{Store: kv.NewMemory(kv.MemoryConfig{MaxBytes: maxMemorySessions})}
+	}
 	if c.store == nil {
 		c.store = kv.NewMemory(kv.MemoryConfig{})
 	}
@@ -89,15 +117,20 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 		}
 	}
 	c.repeating = make(chan struct{}, maxRepeated)
-	c.lives, c.ends = context.WithCancel(context.Background())
 	return c, nil
 }
 
+var errClosed = errors.New("client: it was closed")
+
 // Close ends what the client does beside requests, such as repeating a
 // revocation that failed, and waits for it.
+//
+// After it, tokens at hand are still given out, and none is renewed.
 func (c *Client) Close() error {
-	c.ends()
-	c.work.Wait()
+	c.beside.mu.Lock()
+	c.beside.ends()
+	c.beside.mu.Unlock()
+	c.beside.work.Wait()
 	return nil
 }
 

@@ -102,9 +102,11 @@ func (k *Credentials) get(ctx context.Context, refused string) (Tokens, error) {
 			if isRefused {
 				k.refused = refused
 			}
-			begun := make(chan struct{})
-			k.flight = begun
-			k.client.work.Go(func() { k.renew(begun) })
+			if flight := make(chan struct{}); k.client.beside.run(func() { k.renew(flight) }) {
+				k.flight = flight
+			} else if k.backoff.last == nil {
+				k.backoff.last = errClosed
+			}
 		}
 		flight := k.flight
 		switch {

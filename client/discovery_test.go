@@ -24,9 +24,6 @@ import (
 func discover(t *testing.T, issuer string, config client.Config) error {
 	t.Helper()
 	config.ClientID, config.Logger = clientID, slog.New(slog.DiscardHandler)
-	if config.Timeout == 0 {
-		config.Timeout = 2 * time.Second
-	}
 	c, err := client.New(t.Context(), issuer, config)
 	if err == nil {
 		_ = c.Close()
@@ -182,11 +179,16 @@ func TestHostileAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			c := p.client(t, client.Config{RedirectURI: "http://127.0.0.1/callback", Timeout: 500 * time.Millisecond})
-			address, tx, err := c.Begin(t.Context(), client.AuthorizationRequest{})
+			patient := p.client(t, client.Config{RedirectURI: "http://127.0.0.1/callback"})
+			address, tx, err := patient.Begin(t.Context(), client.AuthorizationRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}
+			metadata, err := patient.Metadata(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := p.client(t, client.Config{Metadata: &metadata, Timeout: 500 * time.Millisecond})
 			form := answerTo(t, address)
 			p.change(func(p *provider) {
 				p.answer = func(w http.ResponseWriter, r *http.Request) bool { hostile(w, r); return true }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -200,7 +201,7 @@ func StatusOf(err error) int {
 	if login, ok := errors.AsType[*LoginError](err); ok {
 		return login.status()
 	}
-	if _, ok := errors.AsType[*UnavailableError](err); ok {
+	if _, ok := errors.AsType[*UnavailableError](err); ok || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errClosed) {
 		return http.StatusServiceUnavailable
 	}
 	if _, ok := errors.AsType[*InvalidError](err); ok {

@@ -55,12 +55,15 @@ func (c *Client) LogoutHandler() http.Handler {
 			c.fail(w, r, err) // the cookie stays: the session is not over
 			return
 		}
-		target := "/"
+		target, state := "/", ""
 		if s != nil {
-			if target, err = c.logOut(r.Context(), s); err != nil {
+			if target, state, err = c.logOut(r.Context(), s); err != nil {
 				c.fail(w, r, err)
 				return
 			}
+		}
+		if state != "" {
+			c.cookies.set(w, c.cookies.session+logoutInfix, state, LoginLife, http.SameSiteLaxMode)
 		}
 		c.cookies.set(w, c.cookies.session, "", 0, c.cookies.sessionSite())
 		protect(w.Header())
@@ -81,10 +84,10 @@ func (c *Client) sameOrigin(r *http.Request) bool {
 
 // logOut ends the session here and says where the browser goes to end it at the
 // issuer.
-func (c *Client) logOut(ctx context.Context, s *Session) (target string, err error) {
+func (c *Client) logOut(ctx context.Context, s *Session) (target, state string, err error) {
 	r, _ := s.now()
 	if err := c.sessions.Delete(ctx, s.id); err != nil {
-		return "", &UnavailableError{Op: "logout", Cause: err}
+		return "", "", &UnavailableError{Op: "logout", Cause: err}
 	}
 	c.tellEnded(r.who(), EndedByLogout)
 	c.revokeBeside(ctx, r.Tokens.tokens())
@@ -94,20 +97,45 @@ func (c *Client) logOut(ctx context.Context, s *Session) (target string, err err
 	}
 	k, err := c.known(ctx)
 	if err != nil || k.EndSessionEndpoint == "" { // signed out here, which is what can be done
-		return home, nil
+		return home, "", nil
 	}
 	endpoint, err := url.Parse(k.EndSessionEndpoint)
 	if err != nil {
-		return home, nil
+		return home, "", nil
 	}
 	query := endpoint.Query() // what is the endpoint's own stays
 	query.Set("client_id", c.config.ClientID)
 	query.Set("id_token_hint", r.Tokens.ID)
 	if c.config.PostLogoutRedirectURI != "" {
+		state = randomText()
 		query.Set("post_logout_redirect_uri", c.config.PostLogoutRedirectURI)
+		query.Set("state", state)
 	}
 	endpoint.RawQuery = query.Encode()
-	return endpoint.String(), nil
+	return endpoint.String(), state, nil
+}
+
+// logoutInfix ends the name of the cookie that a logout leaves until the issuer
+// has sent the browser back.
+const logoutInfix = "-out"
+
+// LoggedOutHandler serves the PostLogoutRedirectURI: it shows next to a browser
+// that comes back from a logout which began here, and refuses others (OpenID
+// Connect RP-Initiated Logout §3). An application whose page says nothing about who
+// signed out needs none.
+func (c *Client) LoggedOutHandler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := c.cookies.session + logoutInfix
+		cookie, err := r.Cookie(name)
+		form, malformed := requestForm(w, r)
+		if err != nil || malformed != nil || cookie.Value == "" || !sameText(form.Get("state"), cookie.Value) {
+			c.fail(w, r, &LoginError{Reason: UnknownState, Detail: "this browser did not sign out here just now"})
+			return
+		}
+		c.cookies.set(w, name, "", 0, http.SameSiteLaxMode)
+		protect(w.Header())
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (c *Client) tellEnded(w who, reason EndReason) {
@@ -126,7 +154,7 @@ func (c *Client) revokeBeside(ctx context.Context, tokens Tokens) {
 	first, cancel := context.WithTimeout(context.WithoutCancel(ctx), revocationWait)
 	err := c.Revoke(first, token, hint)
 	cancel()
-	if !mayPass(err) || c.lives.Err() != nil {
+	if !mayPass(err) {
 		return
 	}
 	select {
@@ -135,22 +163,25 @@ func (c *Client) revokeBeside(ctx context.Context, tokens Tokens) {
 		c.config.Logger.WarnContext(ctx, "a token could not be revoked, and too many wait to be", "error", err)
 		return
 	}
-	c.work.Go(func() {
+	begun := c.beside.run(func() {
 		defer func() { <-c.repeating }()
 		pause := revocationPause
 		for range revocationAttempts - 1 {
 			select {
 			case <-time.After(pause):
-			case <-c.lives.Done():
+			case <-c.beside.lives.Done():
 				return
 			}
-			if err = c.Revoke(c.lives, token, hint); !mayPass(err) {
+			if err = c.Revoke(c.beside.lives, token, hint); !mayPass(err) {
 				return
 			}
 			pause *= 2
 		}
 		c.config.Logger.Warn("a token could not be revoked", "error", err)
 	})
+	if !begun {
+		<-c.repeating
+	}
 }
 
 // mayPass says that trying again may help.

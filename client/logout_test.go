@@ -59,8 +59,23 @@ func TestLogout(t *testing.T) {
 	if target.Path != "/logout" || query.Get("kept") != "1" || query.Get("id_token_hint") != idToken || query.Get("client_id") != clientID || query.Get("post_logout_redirect_uri") != "http://127.0.0.1/bye" {
 		t.Errorf("sent to %s", target)
 	}
-	if thief.me(a) != "" || len(b.jar) != 0 {
+	if thief.me(a) != "" || len(b.jar) != 1 {
 		t.Errorf("the session lives on: %q, cookies %v", thief.me(a), b.names())
+	}
+	// The way back is that of this logout, once.
+	for _, state := range []string{"", "another", query.Get("state") + "x"} {
+		if answer := b.get(a.URL + "/bye?state=" + state); answer.StatusCode != http.StatusBadRequest {
+			t.Errorf("state %q: %d", state, answer.StatusCode)
+		}
+	}
+	if answer := thief.get(a.URL + "/bye?state=" + query.Get("state")); answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("another browser: %d", answer.StatusCode)
+	}
+	if answer := b.get(a.URL + "/bye?state=" + query.Get("state")); answer.StatusCode != http.StatusOK || answer.text != "bye" || len(b.jar) != 0 {
+		t.Errorf("%d %s, cookies %v", answer.StatusCode, answer.text, b.names())
+	}
+	if answer := b.get(a.URL + "/bye?state=" + query.Get("state")); answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("a second time: %d", answer.StatusCode)
 	}
 	if form, _ := p.last(); p.seen("/revoke") != 1 || form.Get("token") != refresh || form.Get("token_type_hint") != "refresh_token" {
 		t.Errorf("%d revocations, the last of %v", p.seen("/revoke"), form)

@@ -141,11 +141,11 @@ func checkEndpoint(address, issuer string, insecure bool) error {
 // fetchMetadata asks the two places in turn, that of OpenID Connect first if the
 // client wants ID tokens. Only a 404 leads to the other one: whoever answers at
 // the first place has answered.
-func (w *wire) fetchMetadata(ctx context.Context, issuer string, openID bool) (Metadata, answer, error) {
+func (w *wire) fetchMetadata(ctx context.Context, issuer string, openID bool) (Metadata, error) {
 	const op = "discovery"
 	server, provider, err := oauth.MetadataURLs(issuer)
 	if err != nil {
-		return Metadata{}, answer{}, &InvalidError{Op: op, Detail: err.Error()}
+		return Metadata{}, &InvalidError{Op: op, Detail: err.Error()}
 	}
 	addresses := []string{server, provider}
 	if openID {
@@ -154,27 +154,27 @@ func (w *wire) fetchMetadata(ctx context.Context, issuer string, openID bool) (M
 	for _, address := range addresses {
 		request, err := newRequest(ctx, op, http.MethodGet, address, nil)
 		if err != nil {
-			return Metadata{}, answer{}, err
+			return Metadata{}, err
 		}
 		got, err := w.do(op, request)
 		if err != nil {
-			return Metadata{}, answer{}, err
+			return Metadata{}, err
 		}
 		if got.status == http.StatusNotFound {
 			continue
 		}
 		if err := got.failure(op); err != nil {
-			return Metadata{}, answer{}, err
+			return Metadata{}, err
 		}
 		var metadata Metadata
 		limits := jose.Limits{Bytes: MaxResponseBytes, Members: maxAnswerMembers}
 		if err := limits.Decode(got.body, &metadata); err != nil {
-			return Metadata{}, answer{}, &InvalidError{Op: op, Detail: "the metadata at " + address + " cannot be read", Cause: err}
+			return Metadata{}, &InvalidError{Op: op, Detail: "the metadata at " + address + " cannot be read", Cause: err}
 		}
 		if err := metadata.check(issuer, w.insecure); err != nil {
-			return Metadata{}, answer{}, &InvalidError{Op: op, Detail: "the metadata at " + address + " cannot be used", Cause: err}
+			return Metadata{}, &InvalidError{Op: op, Detail: "the metadata at " + address + " cannot be used", Cause: err}
 		}
-		return metadata, got, nil
+		return metadata, nil
 	}
-	return Metadata{}, answer{}, &InvalidError{Op: op, Detail: "the issuer has no metadata at " + strings.Join(addresses, " nor at ")}
+	return Metadata{}, &InvalidError{Op: op, Detail: "the issuer has no metadata at " + strings.Join(addresses, " nor at ")}
 }

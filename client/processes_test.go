@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -76,12 +77,12 @@ func storm(c *client.Client, cookie string, begin <-chan struct{}) []string {
 			<-begin
 			s, err := c.Session(r)
 			if err != nil {
-				got[i] = "session: " + err.Error()
+				got[i] = fmt.Sprint("session-", client.StatusOf(err))
 				return
 			}
 			tokens, err := s.Token(r.Context())
 			if err != nil {
-				got[i] = "token: " + err.Error()
+				got[i] = fmt.Sprint("token-", client.StatusOf(err))
 				return
 			}
 			sum := sha256.Sum256([]byte(tokens.AccessToken.Reveal()))
@@ -178,19 +179,89 @@ func TestStormOfTwoProcesses(t *testing.T) {
 			p.answer = func(http.ResponseWriter, *http.Request) bool { time.Sleep(slow); return false }
 		})
 		before := p.refreshes()
-		fmt.Fprintln(there.stdin, cookie)
-		there.line(t, "ready")
-		begin, done := make(chan struct{}), make(chan []string)
-		go func() { done <- storm(here, cookie, begin) }()
-		fmt.Fprintln(there.stdin, "begin")
-		close(begin)
-		got, theirs := <-done, strings.Fields(there.line(t, "got"))
+		got, theirs := there.both(t, here, cookie)
 		if !slices.Equal(got, theirs) || len(got) != 1 || len(got[0]) != 2*sha256.Size {
 			t.Errorf("round %d: here %v, there %v", round, got, theirs)
 		}
 		if n := p.refreshes() - before; n != 1 {
 			t.Errorf("round %d: %d refreshes", round, n)
 		}
+	}
+}
+
+// both lets both processes storm at once and returns what each got.
+func (o *other) both(t *testing.T, here *client.Client, cookie string) (ours, theirs []string) {
+	t.Helper()
+	fmt.Fprintln(o.stdin, cookie)
+	o.line(t, "ready")
+	begin, done := make(chan struct{}), make(chan []string)
+	go func() { done <- storm(here, cookie, begin) }()
+	fmt.Fprintln(o.stdin, "begin")
+	close(begin)
+	return <-done, strings.Fields(o.line(t, "got"))
+}
+
+// While the issuer fails nobody is signed out, and few requests reach it; once it
+// is well again, everybody goes on.
+func TestStormWhileTheIssuerFails(t *testing.T) {
+	redis := redistest.Start(t)
+	p := newProvider(t)
+	callback := "http://127.0.0.1:9/callback"
+	here, closing, err := openReplica(redis.Addr(), p.issuer, callback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(closing)
+	there := startOther(t, redis.Addr(), p.issuer, callback)
+	for name, fail := range map[string]func(w http.ResponseWriter, r *http.Request) bool{
+		"500": func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		},
+		"429": func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		},
+		"the answer is lost": func(_ http.ResponseWriter, r *http.Request) bool {
+			p.mu.Lock()
+			p.token(httptest.NewRecorder(), r.PostForm) // it acts, and says nothing
+			p.mu.Unlock()
+			panic(http.ErrAbortHandler)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p.change(func(p *provider) { p.life, p.answer, p.grace = 0, nil, map[string]any{} })
+			cookie := signInBy(t, p, here)
+			p.change(func(p *provider) {
+				p.life = 600
+				p.answer = func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path == "/token" && fail(w, r) }
+			})
+			before := p.refreshes()
+			ours, theirs := there.both(t, here, cookie)
+			for _, got := range slices.Concat(ours, theirs) {
+				if got != "token-503" {
+					t.Errorf("while it fails: %s", got)
+				}
+			}
+			if n := p.refreshes() - before; n < 1 || n > 10 {
+				t.Errorf("%d requests of %d callers", n, 2*stormCallers)
+			}
+			p.change(func(p *provider) { p.answer = nil })
+			for deadline := time.Now().Add(20 * time.Second); ; {
+				ours, theirs = there.both(t, here, cookie)
+				if all := slices.Concat(ours, theirs); !slices.Contains(all, "token-503") {
+					if len(slices.Compact(all)) != 1 || len(all[0]) != 2*sha256.Size {
+						t.Errorf("when it is well again: %v", all)
+					}
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("it is well again, and nobody has noticed")
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
 	}
 }
 

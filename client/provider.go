@@ -123,7 +123,7 @@ func (p *provider) begin(now time.Time) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), p.wire.http.Timeout)
 		defer cancel()
-		metadata, _, err := p.wire.fetchMetadata(ctx, p.issuer, p.openID)
+		metadata, err := p.wire.fetchMetadata(ctx, p.issuer, p.openID)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.take(metadata, err)

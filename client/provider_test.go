@@ -360,6 +360,7 @@ func (p *provider) application(t testing.TB, config client.Config) *application 
 		return a.refuse
 	}))
 	mux.Handle("/logout", a.party.LogoutHandler())
+	mux.Handle("/bye", a.party.LoggedOutHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "bye") })))
 	mux.Handle("/backchannel", a.party.BackChannelLogoutHandler())
 	mux.Handle("/fresh", a.party.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, _ := client.SessionFrom(r.Context())

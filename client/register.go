@@ -98,7 +98,7 @@ func Register(ctx context.Context, issuer string, wanted Registration, config Re
 		config.Timeout = DefaultTimeout
 	}
 	w := &wire{http: newHTTPClient(config.HTTPClient, config.Timeout), insecure: config.InsecureAllowHTTP}
-	metadata, _, err := w.fetchMetadata(ctx, issuer, true)
+	metadata, err := w.fetchMetadata(ctx, issuer, true)
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (c *Client) renew(id string, due func(record) bool) *renewal {
 	}
 	flight := &renewal{done: make(chan struct{})}
 	c.renewals[id] = flight
-	c.work.Go(func() {
+	begun := c.beside.run(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), renewalPatience)
 		defer cancel()
 		flight.session, flight.err = c.renewed(ctx, id, due)
@@ -124,6 +124,11 @@ func (c *Client) renew(id string, due func(record) bool) *renewal {
 		c.mu.Unlock()
 		close(flight.done)
 	})
+	if !begun {
+		delete(c.renewals, id)
+		flight.err = errClosed
+		close(flight.done)
+	}
 	return flight
 }
 

@@ -85,9 +85,12 @@ func (s *Source) get(ctx context.Context, due func() bool) (Tokens, error) {
 			return Tokens{}, s.backoff.err()
 		}
 		if s.flight == nil {
-			begun := make(chan struct{})
-			s.flight = begun
-			s.client.work.Go(func() { s.renew(begun) })
+			flight := make(chan struct{})
+			if !s.client.beside.run(func() { s.renew(flight) }) {
+				s.mu.Unlock()
+				return Tokens{}, errClosed
+			}
+			s.flight = flight
 		}
 		flight := s.flight
 		s.mu.Unlock()

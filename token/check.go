@@ -93,10 +93,16 @@ func (r *Rules) checkParties(c *Claims) error {
 }
 
 func (r *Rules) checkTimes(c *Claims) error {
-	lasting := r.mayLack(c, "exp")
-	if !c.Has("exp") && !lasting {
+	if !c.Has("exp") && !r.mayLack(c, "exp") {
 		return refuse(BadClaim, "it does not say when it expires")
 	}
+	return r.CheckTimes(c)
+}
+
+// CheckTimes says whether claims that were checked before still fulfil the rules
+// at this time: as long as nothing else changes, a token need not be verified
+// again.
+func (r *Rules) CheckTimes(c *Claims) error {
 	if r.MaxAge > 0 && !c.Has("iat") {
 		return refuse(BadClaim, "it does not say when it was issued")
 	}
@@ -108,7 +114,7 @@ func (r *Rules) checkTimes(c *Claims) error {
 		return nil
 	}
 	// RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted".
-	if !lasting && !now.Before(c.Expiry.Add(skew)) {
+	if c.Has("exp") && !now.Before(c.Expiry.Add(skew)) {
 		return refuse(Expired, "it has expired")
 	}
 	if r.MaxAge > 0 && now.After(c.IssuedAt.Add(r.MaxAge+skew)) {

@@ -22,7 +22,7 @@ func (s *stage) rotate() {
 	if len(turns) != 6 {
 		s.Fatalf("%d keys were rotated", len(turns))
 	}
-	time.Sleep(11 * time.Second)
+	time.Sleep(71 * time.Second)
 }
 
 func (s *stage) kid(algorithm jose.Algorithm) string {
@@ -83,7 +83,7 @@ func TestWhatIsOutSurvivesARotation(t *testing.T) {
 		s.wantLive(tokensOf(s.wants(s.refresh(again.refresh), http.StatusOK, "")))
 		s.wantActive(signed, true)
 		s.wantActive(opaque, true)
-	})
+	}, func(settings *gatehouse.Settings) { settings.CodeLifetime = config.Duration(5 * time.Minute) })
 }
 
 // TestRefreshTokensSurvivePlannedRotations keeps a chain alive over planned rotations.

@@ -39,14 +39,14 @@ func (s *Server) Expects(r *endpoint.Request, in interaction.Interaction, subjec
 }
 
 type handleStore interface {
-	GrantOfHandle(ctx context.Context, tenant gatehouse.TenantID, handle string) (gatehouse.Grant, bool, error)
+	GrantTermsOfHandle(ctx context.Context, tenant gatehouse.TenantID, handle string) (gatehouse.Grant, bool, error)
 }
 
 // grantOf returns the grant that an access token belongs to, and with it the
-// user behind a pairwise sub. found is false when it has ended.
+// user behind a pairwise sub. Whether it has ended, TokenEnded was asked.
 func (s *Server) grantOf(ctx context.Context, tenant gatehouse.TenantID, claims accessClaims) (gatehouse.Grant, bool, error) {
-	grant, found, err := s.Store.GrantOfHandle(ctx, tenant, claims.Handle)
-	return grant, found && !grant.Ended() && grant.ClientID == claims.ClientID, err
+	grant, found, err := s.Store.GrantTermsOfHandle(ctx, tenant, claims.Handle)
+	return grant, found && grant.ClientID == claims.ClientID, err
 }
 
 // userOf returns the subject of the user that an access token acts for, "" if

@@ -51,20 +51,6 @@ func (s *Store) Grant(ctx context.Context, tenant gatehouse.TenantID, id gatehou
 	return grant, found, err
 }
 
-// GrantOfHandle returns the grant that an access token's gid names, ended ones too while their
-// rows stay, which is as long as an access token of theirs lives.
-func (s *Store) GrantOfHandle(ctx context.Context, tenant gatehouse.TenantID, handle string) (gatehouse.Grant, bool, error) {
-	if !isStorable(handle) {
-		return gatehouse.Grant{}, false, nil
-	}
-	found := false
-	grant, err := read(ctx, s, "reading a grant by its handle", func(c *connection) (grant gatehouse.Grant, err error) {
-		found, err = c.one(sqlGrantOfHandle, grantDest(&grant), tenant, handle)
-		return grant, err
-	})
-	return grant, found, err
-}
-
 // IssueCode gives birth to a grant, unless its origin already did (CodeExists) or its client, user
 // or session has ended (CodeWithdrawn), or a consent that it relies on is gone (CodeUnconsented).
 // Consents are remembered with it. That its session was seen, Session told.
@@ -114,7 +100,7 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		return gatehouse.CodeIssued{Outcome: gatehouse.CodeAccepted}, a.tell(event, gatehouse.EventCodeIssued, "scope", g.Scope.String())
 	})
 	if issued.Outcome == gatehouse.CodeAccepted {
-		s.terms.put(termsKey{tenant, g.ID}, termsOf(g)) // the redemption follows at once
+		s.keepTerms(tenant, termsOf(g)) // the redemption follows at once
 	}
 	return issued, err
 }

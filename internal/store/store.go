@@ -41,6 +41,7 @@ type Store struct {
 	clock    *clock
 	snapshot *snapshot
 	terms    *cache[termsKey, gatehouse.Grant]
+	handles  *cache[handleKey, gatehouse.GrantID]
 	endings  *endings
 	touches  *touches
 	kv       sqlKV
@@ -70,8 +71,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), terms: newCache[termsKey, gatehouse.Grant](termsKept), closed: make(chan struct{})}
+	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
 	s.kv.store = s
+	s.terms, s.handles = newCache[termsKey, gatehouse.Grant](termsKept), newCache[handleKey, gatehouse.GrantID](termsKept)
 	s.endings = newEndings(s)
 	if config.URL != "" {
 		if config.Path != "" {

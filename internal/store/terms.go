@@ -14,6 +14,11 @@ type termsKey struct {
 	id     gatehouse.GrantID
 }
 
+type handleKey struct {
+	tenant gatehouse.TenantID
+	handle string
+}
+
 // GrantTerms returns what of a grant never changes while it lives: who allowed what to whom, and the
 // code it began with. What changes is left out and zero: whether the code was redeemed, wrong
 // verifiers, the chain of refresh tokens, last use and end. Only SessionID may be out of date, which
@@ -30,11 +35,41 @@ func (s *Store) GrantTerms(ctx context.Context, tenant gatehouse.TenantID, id ga
 	if err != nil || !found {
 		return gatehouse.Grant{}, false, err
 	}
+	return s.termsRead(tenant, grant), true, nil
+}
+
+// GrantTermsOfHandle is GrantTerms of the grant that an access token's gid names. Whether such a
+// token was ended, TokenEnded says.
+func (s *Store) GrantTermsOfHandle(ctx context.Context, tenant gatehouse.TenantID, handle string) (gatehouse.Grant, bool, error) {
+	if !isStorable(handle) {
+		return gatehouse.Grant{}, false, nil
+	}
+	if id, known := s.handles.get(handleKey{tenant, handle}); known {
+		return s.GrantTerms(ctx, tenant, id)
+	}
+	found := false
+	grant, err := read(ctx, s, "reading a grant by its handle", func(c *connection) (grant gatehouse.Grant, err error) {
+		found, err = c.one(sqlGrantOfHandle, grantDest(&grant), tenant, handle)
+		return grant, err
+	})
+	if err != nil || !found {
+		return gatehouse.Grant{}, false, err
+	}
+	return s.termsRead(tenant, grant), true, nil
+}
+
+// termsRead are the terms of a grant whose row was read.
+func (s *Store) termsRead(tenant gatehouse.TenantID, grant gatehouse.Grant) gatehouse.Grant {
 	terms := termsOf(grant)
 	if !grant.Ended() {
-		s.terms.put(key, terms)
+		s.keepTerms(tenant, terms)
 	}
-	return terms, true, nil
+	return terms
+}
+
+func (s *Store) keepTerms(tenant gatehouse.TenantID, terms gatehouse.Grant) {
+	s.terms.put(termsKey{tenant, terms.ID}, terms)
+	s.handles.put(handleKey{tenant, terms.Handle}, terms.ID)
 }
 
 func termsOf(grant gatehouse.Grant) gatehouse.Grant {

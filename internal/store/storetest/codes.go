@@ -26,7 +26,7 @@ func grantRoundTrip(t *testing.T, open Open) {
 	want.CreatedAt, want.LastUsedAt = s.Now(), s.Now()
 	same(t, want, s.row(want.ID))
 	for handle, known := range map[string]bool{want.Handle: true, want.Handle + "x": false, "": false, "\x00": false} {
-		g, found, err := s.GrantOfHandle(t.Context(), tenant, handle)
+		g, found, err := s.GrantTermsOfHandle(t.Context(), tenant, handle)
 		if s.ok(err); found != known || known && g.ID != want.ID {
 			t.Errorf("the grant of handle %q is %v, %v", handle, g, found)
 		}

@@ -18,7 +18,7 @@ var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant
 
 // asked are the methods that picture asks.
 var asked = []string{
-	"Client", "Clients", "Consent", "Events", "FollowEndings", "Grant", "GrantOfHandle", "GrantTerms", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
+	"Client", "Clients", "Consent", "Events", "FollowEndings", "Grant", "GrantTerms", "GrantTermsOfHandle", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
 	"UserSessions", "Allowances", "SecurityEvents",
 }
 
@@ -143,7 +143,7 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 		look("grant", all(grant, found, err)...)
 		grant, found, err = s.GrantTerms(ctx, tenant, id)
 		look("terms", all(grant, found, err)...)
-		grant, found, err = s.GrantOfHandle(ctx, tenant, second(g).Handle)
+		grant, found, err = s.GrantTermsOfHandle(ctx, tenant, second(g).Handle)
 		look("grant of handle", all(grant, found, err)...)
 	}
 	consents, err := s.Consent(ctx, tenant, subject, clientID)

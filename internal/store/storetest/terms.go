@@ -43,8 +43,15 @@ func lastingTerms(t *testing.T, open Open) {
 		t.Errorf("another tenant has the terms: %v, %v", found, err)
 	}
 	// Another replica reads the row, and then has them in memory.
-	same(t, want, both[1].terms(want.ID))
-	same(t, want, both[1].terms(want.ID))
+	for range 2 {
+		byHandle, found, err := both[1].GrantTermsOfHandle(t.Context(), tenant, want.Handle)
+		is(t, true)(found, err)
+		same(t, want, byHandle)
+		same(t, want, both[1].terms(want.ID))
+	}
+	if _, found, err := s.GrantTermsOfHandle(t.Context(), stranger, want.Handle); found || err != nil {
+		t.Errorf("another tenant has the terms by their handle: %v, %v", found, err)
+	}
 	if _, found, err := s.GrantTerms(t.Context(), tenant, gatehouse.GrantID{0xff}); found || err != nil {
 		t.Errorf("terms of a grant that never was: %v, %v", found, err)
 	}

@@ -19,7 +19,9 @@ import (
 
 // Every tenant of these tests has the same clients, secrets, users and passwords, so that nothing
 // but the tenant itself keeps them apart.
+// Their codes outlive the many attempts on them, also where the machine is slow.
 const twin = `
+settings: {code_lifetime: 10m}
 clients:
   - client_id: web
     client_secret: web-secret-that-is-long-enough-to-be-random

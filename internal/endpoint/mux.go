@@ -105,6 +105,12 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		w.Header().Set("Strict-Transport-Security", hstsValue)
 	}
 	setHeaders(w.Header(), "X-Content-Type-Options", "nosniff", "X-Request-Id", r.ID)
+	if len(hr.TransferEncoding) > 0 {
+		// net/http does not tell whether there was a Content-Length, too, by which
+		// somebody before us may have found another end: RFC 9112 §6.3, "MUST
+		// close the connection after responding to such a request".
+		w.Header().Set("Connection", "close")
+	}
 	defer m.recovered(w, r)
 
 	// A path that is not written in its plain form names no endpoint: two

@@ -218,7 +218,7 @@ func TestHTTP2ConnectionsAreBounded(t *testing.T) {
 }
 
 func TestCertificateFollowsItsFiles(t *testing.T) {
-	spec.Covers(t, "FT-28")
+	spec.Covers(t, "FT-28", "MT-02")
 	r, p, pass := runTLS(t)
 	shown := func(want int64) {
 		t.Helper()

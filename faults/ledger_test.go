@@ -123,14 +123,12 @@ func (a *account) act(at *server) bool {
 		return a.use(at, l, refreshing)
 	case choice < 85 && l.before != "":
 		return a.use(at, l, repeating)
-	case choice < 93:
+	case choice < 92:
 		return a.use(at, l, revoking)
-	case choice < 95:
+	case choice < 96:
 		return a.use(at, l, replaying)
-	case choice < 97:
-		return a.withdraw(at)
 	}
-	return a.use(at, l, refreshing)
+	return a.withdraw(at)
 }
 
 // lost counts what found no answer.

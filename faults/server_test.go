@@ -22,6 +22,9 @@ const (
 	stopWithin  = 30 * time.Second
 	// answerWithin is when a request that found no answer is given up.
 	answerWithin = 30 * time.Second
+	// A caller with patience asks so often, with a pause.
+	askedAgain = 50
+	askPause   = 200 * time.Millisecond
 )
 
 // server is a `gatehouse serve` in a process of its own.
@@ -184,6 +187,17 @@ func basic(client, secret string) string {
 
 // do sends a request and reads the answer. An error means that there was none.
 func (s *server) do(by *http.Client, method, path string, form url.Values, header ...string) (answer, error) {
+	for again := 0; ; again++ {
+		said, err := s.once(by, method, path, form, header...)
+		if err != nil || said.status != http.StatusServiceUnavailable || path == "/readyz" || s.impatient || again == askedAgain {
+			return said, err
+		}
+		s.putOff.Add(1)
+		time.Sleep(askPause)
+	}
+}
+
+func (s *server) once(by *http.Client, method, path string, form url.Values, header ...string) (answer, error) {
 	r, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return answer{}, err

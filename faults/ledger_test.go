@@ -296,7 +296,11 @@ func (a *account) settle(at *server, l *life) error {
 		return nil
 	}
 	for _, token := range []string{l.refresh, l.access} {
-		said, err := at.introspect(token)
+		ask := at.introspect
+		if l.ended {
+			ask = at.introspectEnded
+		}
+		said, err := ask(token)
 		if err != nil {
 			return err
 		}

@@ -79,8 +79,8 @@ func (h *house) wantsDead(lives ...*life) {
 	h.Helper()
 	for _, l := range lives {
 		for _, s := range h.servers {
-			for _, token := range []string{l.access, l.refresh} {
-				if said, err := s.introspect(token); err != nil || strings.TrimSpace(said.text) != `{"active":false}` {
+			for _, token := range []string{l.refresh, l.access} {
+				if said, err := s.introspectEnded(token); err != nil || strings.TrimSpace(said.text) != `{"active":false}` {
 					h.Errorf("%s says %s %v", s.name, said.text, err)
 				}
 			}
@@ -320,9 +320,6 @@ func TestRefreshAgainstItsEnd(t *testing.T) {
 		})
 	}
 }
-
-// switched is when what a command changed is known to every server.
-const switched = 2 * time.Second
 
 // TestSwitchesReachTheOtherServer changes clients by commands at one server's
 // configuration, and asks the other.

@@ -75,6 +75,7 @@ func TestNoRoomForFiles(t *testing.T) {
 	spec.Covers(t, "FT-20")
 	w := newWitness(t, "")
 	goroutines := w.goroutines()
+	w.impatient = true
 	w.limitFiles(noRoom)
 	w.wantsNoRoom(w.accounts[0])
 	w.wantsTokensWithoutRow(http.StatusServiceUnavailable) // nor does the log grow
@@ -92,7 +93,7 @@ func TestNoRoomForFiles(t *testing.T) {
 	each(t, w.accounts, func(_ int, a *account) error { return errors.Join(a.settles(w.server, true), a.usable(w.server)) })
 	events := w.events()
 	each(t, w.accounts, func(_ int, a *account) error { return a.told(events) })
-	w.wantAllActs(w.accounts)
+	w.wantActs(w.accounts, redeeming, refreshing, revoking, issuing)
 }
 
 // TestNoRoomOnTheDisk fills a small file system of the server's own. The log is on
@@ -130,6 +131,7 @@ func TestNoRoomOnTheDisk(t *testing.T) {
 	goroutines := w.goroutines()
 
 	filler := filepath.Join("/proc", fmt.Sprint(s.process.Process.Pid), "root", data, "filler")
+	w.impatient = true
 	fill(t, filler)
 	w.wantsNoRoom(w.accounts[0])
 	w.wantsTokensWithoutRow(http.StatusOK)
@@ -179,6 +181,7 @@ func TestNoRoomForTheLog(t *testing.T) {
 	if len(a.unanswered) != 0 {
 		t.Errorf("acts that rows tell of were not answered: %v", a.unanswered)
 	}
+	h.impatient = true
 	said, err := s.service()
 	if err != nil || !said.notNow() {
 		t.Errorf("a token of which nothing tells: %d %s %v", said.status, said.text, err)
@@ -198,6 +201,7 @@ func TestNoRoomInPostgreSQL(t *testing.T) {
 	} {
 		postgrestest.Run(t, at, command)
 	}
+	w.impatient = true
 	w.wantsNoRoom(w.accounts[0])
 	w.wantsTokensWithoutRow(http.StatusOK)
 	postgrestest.Run(t, at, "DROP FUNCTION no_room CASCADE")
@@ -220,6 +224,7 @@ func TestSomebodyHoldsTheFile(t *testing.T) {
 	if _, err := db.Exec("BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
+	w.impatient = true
 	each(t, w.accounts, func(_ int, a *account) error {
 		asked := time.Now()
 		w.wantsNoRoom(a)

@@ -123,14 +123,12 @@ func (a *account) act(at *server) bool {
 		return a.use(at, l, refreshing)
 	case choice < 85 && l.before != "":
 		return a.use(at, l, repeating)
-	case choice < 93:
+	case choice < 92:
 		return a.use(at, l, revoking)
-	case choice < 95:
+	case choice < 96:
 		return a.use(at, l, replaying)
-	case choice < 97:
-		return a.withdraw(at)
 	}
-	return a.use(at, l, refreshing)
+	return a.withdraw(at)
 }
 
 // lost counts what found no answer.
@@ -298,7 +296,11 @@ func (a *account) settle(at *server, l *life) error {
 		return nil
 	}
 	for _, token := range []string{l.refresh, l.access} {
-		said, err := at.introspect(token)
+		ask := at.introspect
+		if l.ended {
+			ask = at.introspectEnded
+		}
+		said, err := ask(token)
 		if err != nil {
 			return err
 		}

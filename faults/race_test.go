@@ -43,6 +43,20 @@ func (h *house) together(callers int, ask func(nth int, at *server) (answer, err
 	return answers
 }
 
+// one is the one of many callers who got tokens, or nil where that cannot be said:
+// somebody was told to come again, and asked twice for what is to be had once.
+func (h *house) one(lives []*life, before int64) *life {
+	h.Helper()
+	switch {
+	case len(lives) == 1:
+		return lives[0]
+	case len(lives) == 0 && h.putOff.Load() > before:
+		return nil
+	}
+	h.Fatalf("%d callers succeeded", len(lives))
+	return nil
+}
+
 // granted are the answers with tokens; all others must be invalid_grant.
 func (h *house) granted(answers []answer) []*life {
 	h.Helper()
@@ -65,8 +79,8 @@ func (h *house) wantsDead(lives ...*life) {
 	h.Helper()
 	for _, l := range lives {
 		for _, s := range h.servers {
-			for _, token := range []string{l.access, l.refresh} {
-				if said, err := s.introspect(token); err != nil || strings.TrimSpace(said.text) != `{"active":false}` {
+			for _, token := range []string{l.refresh, l.access} {
+				if said, err := s.introspectEnded(token); err != nil || strings.TrimSpace(said.text) != `{"active":false}` {
 					h.Errorf("%s says %s %v", s.name, said.text, err)
 				}
 			}
@@ -141,13 +155,16 @@ func TestOneCodeByManyCallers(t *testing.T) {
 	for _, callers := range []int{2, 100} {
 		for range rounds() {
 			code := h.code(p)
+			before := h.putOff.Load()
 			lives := h.granted(h.together(callers, func(_ int, at *server) (answer, error) { return at.redeem(code) }))
-			if len(lives) != 1 {
-				t.Fatalf("%d of %d redemptions succeeded", len(lives), callers)
+			if l := h.one(lives, before); l != nil {
+				h.wantsDead(l)
+				all = append(all, l)
 			}
-			h.wantsDead(lives[0])
-			all = append(all, lives[0])
 		}
+	}
+	if len(all) < rounds() {
+		t.Errorf("of %d rounds only %d can be judged", 2*rounds(), len(all))
 	}
 	events := h.events()
 	for _, l := range all {
@@ -174,6 +191,7 @@ func TestOneCodeAmongWrongRequests(t *testing.T) {
 		}
 		// Two at most: the third wrong verifier would end the code.
 		wrong := with("code_verifier", "another-code-verifier-of-at-least-forty-three-characters")
+		before := h.putOff.Load()
 		lives := h.granted(h.together(2+1+16, func(nth int, at *server) (answer, error) {
 			switch {
 			case nth < 2:
@@ -185,10 +203,9 @@ func TestOneCodeAmongWrongRequests(t *testing.T) {
 			}
 			return at.post("/token", "web", webSecret, with("redirect_uri", "https://app.example/"))
 		}))
-		if len(lives) != 1 {
-			t.Fatalf("%d redemptions succeeded", len(lives))
+		if l := h.one(lives, before); l != nil && h.putOff.Load() == before {
+			h.wantsAlive(l)
 		}
-		h.wantsAlive(lives[0])
 	}
 }
 
@@ -232,12 +249,12 @@ func TestOneRefreshTokenByManyCallersWithoutGrace(t *testing.T) {
 	h.start()
 	p := h.allowed()
 	for range rounds() {
-		first := h.tokens(p)
+		first, before := h.tokens(p), h.putOff.Load()
 		lives := h.granted(h.together(50, func(_ int, at *server) (answer, error) { return at.refresh(first.refresh) }))
-		if len(lives) != 1 {
-			t.Fatalf("%d of 50 succeeded", len(lives))
+		if l := h.one(lives, before); l != nil {
+			h.wantsDead(l)
 		}
-		h.wantsDead(lives[0], first)
+		h.wantsDead(first)
 	}
 }
 
@@ -303,9 +320,6 @@ func TestRefreshAgainstItsEnd(t *testing.T) {
 		})
 	}
 }
-
-// switched is when what a command changed is known to every server.
-const switched = 2 * time.Second
 
 // TestSwitchesReachTheOtherServer changes clients by commands at one server's
 // configuration, and asks the other.

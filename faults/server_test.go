@@ -22,6 +22,9 @@ const (
 	stopWithin  = 30 * time.Second
 	// answerWithin is when a request that found no answer is given up.
 	answerWithin = 30 * time.Second
+	// A caller with patience asks so often, with a pause.
+	askedAgain = 50
+	askPause   = 200 * time.Millisecond
 )
 
 // server is a `gatehouse serve` in a process of its own.
@@ -184,6 +187,17 @@ func basic(client, secret string) string {
 
 // do sends a request and reads the answer. An error means that there was none.
 func (s *server) do(by *http.Client, method, path string, form url.Values, header ...string) (answer, error) {
+	for again := 0; ; again++ {
+		said, err := s.once(by, method, path, form, header...)
+		if err != nil || said.status != http.StatusServiceUnavailable || path == "/readyz" || s.impatient || again == askedAgain {
+			return said, err
+		}
+		s.putOff.Add(1)
+		time.Sleep(askPause)
+	}
+}
+
+func (s *server) once(by *http.Client, method, path string, form url.Values, header ...string) (answer, error) {
 	r, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return answer{}, err
@@ -222,6 +236,21 @@ func (s *server) revoke(token string) (answer, error) {
 
 func (s *server) introspect(token string) (answer, error) {
 	return s.post("/introspect", "web", webSecret, url.Values{"token": {token}})
+}
+
+// switched is when what was changed or ended elsewhere is known to every server: a
+// second, of a machine that is not testing.
+const switched = 2 * time.Second
+
+// introspectEnded introspects a token that has ended, perhaps at another server. A refresh
+// token is inactive everywhere at once, an access token within a second.
+func (s *server) introspectEnded(token string) (said answer, err error) {
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		said, err = s.introspect(token)
+		if err != nil || said.member("active") != "true" || strings.HasPrefix(token, "ghr_") || time.Since(begin) > switched {
+			return said, err
+		}
+	}
 }
 
 // service asks for a token that no row records.

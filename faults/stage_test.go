@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"gatehouse/internal/store"
@@ -130,6 +131,10 @@ type house struct {
 	issuer    string
 	servers   []*server
 	callers   *http.Client // the clients' back channel
+	// impatient callers take 503 for an answer. Others ask again: a machine that is
+	// busy with other things may say so to a crowd. How often it did is putOff.
+	impatient bool
+	putOff    atomic.Int64
 }
 
 // newHouse makes a house with some servers that do not run yet; on SQLite there

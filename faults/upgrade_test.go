@@ -204,8 +204,8 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		for _, a := range all {
 			refreshes += a.answered[refreshing]
 		}
-		if refreshes < 10*accounts {
-			t.Errorf("only %d refreshes were answered meanwhile", refreshes)
+		if refreshes < 10*accounts || h.putOff.Load() > int64(refreshes)/20 {
+			t.Errorf("%d refreshes were answered meanwhile, and %d requests put off", refreshes, h.putOff.Load())
 		}
 		events := h.events()
 		each(t, all, func(_ int, a *account) error { return a.told(events) })

@@ -208,6 +208,34 @@ func newBrowserAs(b *browser) *browser {
 	return fresh
 }
 
+// A code that was made for one login is worth nothing in another: the verifier
+// does not fit, and neither would the nonce.
+func TestCodesThatAreInjected(t *testing.T) {
+	spec.Covers(t, "BC-16")
+	p := newProvider(t)
+	a := p.application(t, client.Config{})
+	codeOf := func(callback string) string { return queryOf(t, callback).Get("code") }
+	alice, mallory := newBrowser(t), newBrowser(t)
+	stolen := codeOf(alice.callbackOf(a))
+	if answer := mallory.get(changed(mallory.callbackOf(a), url.Values{"code": {stolen}})); answer.StatusCode != http.StatusBadRequest || mallory.me(a) != "" {
+		t.Errorf("%d, signed in as %q", answer.StatusCode, mallory.me(a))
+	}
+	// Also where the issuer checks no verifier, and both are the same browser's.
+	b := newBrowser(t)
+	one, two := b.callbackOf(a), b.callbackOf(a)
+	p.change(func(p *provider) {
+		first, second := p.grants[codeOf(one)], p.grants[codeOf(two)]
+		first.challenge = second.challenge
+		p.grants[codeOf(one)] = first
+	})
+	if answer := b.get(changed(two, url.Values{"code": {codeOf(one)}})); answer.StatusCode != http.StatusBadGateway || b.me(a) != "" {
+		t.Errorf("%d, signed in as %q", answer.StatusCode, b.me(a))
+	}
+	if b.signIn(a); b.me(a) == "" {
+		t.Error("not signed in")
+	}
+}
+
 func TestTokensInTheRedirectAreNeverRead(t *testing.T) {
 	spec.Covers(t, "BC-17", "FD-10")
 	p := newProvider(t)

@@ -8,9 +8,11 @@ import (
 	"testing"
 
 	"gatehouse/client"
+	"gatehouse/internal/spec"
 )
 
 func TestSignIn(t *testing.T) {
+	spec.Covers(t, "BC-14", "BC-15")
 	p := newProvider(t)
 	a := p.application(t, client.Config{Scope: "openid email", UserInfo: true})
 	b := newBrowser(t)
@@ -33,7 +35,9 @@ func TestSignIn(t *testing.T) {
 	if got := done.to(t); got != a.URL+"/inbox?unread=1" {
 		t.Errorf("sent to %s", got)
 	}
-	for name, want := range map[string]string{"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"} {
+	for name, want := range map[string]string{
+		"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+	} {
 		if done.Header.Get(name) != want {
 			t.Errorf("the callback's %s is %q", name, done.Header.Get(name))
 		}

@@ -120,15 +120,21 @@ func New(client *http.Client, url string, config Config) *Set {
 // keys. When the publisher cannot be reached, the last keys serve up to
 // MaxStale; after that the error is an [*Unavailable]. ctx ends the caller's
 // wait and not the fetch.
-func (s *Set) Keys(ctx context.Context, kid string, alg jose.Algorithm) (found []jose.PublicKey, err error) {
+func (s *Set) Keys(ctx context.Context, kid string, alg jose.Algorithm) ([]jose.PublicKey, error) {
+	found, _, err := s.Lookup(ctx, kid, alg)
+	return found, err
+}
+
+// Lookup is Keys, and the generation of the keys that it returns.
+func (s *Set) Lookup(ctx context.Context, kid string, alg jose.Algorithm) (found []jose.PublicKey, generation uint64, err error) {
 	err = s.await(ctx, func() bool {
-		found = s.match(kid, alg)
+		found, generation = s.match(kid, alg), s.generation
 		return len(found) > 0
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return found, nil
+	return found, generation, nil
 }
 
 // Generation returns a number that changes with the published keys. It fetches

@@ -390,6 +390,9 @@ func TestGeneration(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if _, of, err := s.Lookup(t.Context(), "", jose.EdDSA); err != nil || of != g {
+				t.Errorf("keys of generation %d are looked up in %d (%v)", of, g, err)
+			}
 			return g
 		}
 		p.publish(t, a)

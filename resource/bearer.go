@@ -14,28 +14,29 @@ import (
 // maxPeekedBody is how much of a form is looked through for a second token.
 const maxPeekedBody = 64 << 10
 
-// bearerToken returns the token of the Authorization header (RFC 6750 §2.1). A
+// presented returns the token of the Authorization header (RFC 6750 §2.1). A
 // token in the query is never read; next to one in the header it is a second
-// transport.
-func bearerToken(r *http.Request) (string, error) {
+// transport. The scheme DPoP (RFC 9449 §7.1) is known when proofs are checked.
+func (s *Server) presented(r *http.Request) (presented, error) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) > 1 {
-		return "", oauth.Refuse("resource-several-headers", oauth.InvalidRequest, "The request has more than one Authorization header.")
+		return presented{}, oauth.Refuse("resource-several-headers", oauth.InvalidRequest, "The request has more than one Authorization header.")
 	}
 	if len(headers) == 0 {
-		return "", noToken()
+		return presented{}, noToken()
 	}
 	scheme, raw, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 §11.1: without regard to case
-		return "", noToken()
+	known := strings.EqualFold(scheme, "Bearer") || s.config.Confirm != nil && strings.EqualFold(scheme, "DPoP")
+	if !known { // RFC 9110 §11.1: without regard to case
+		return presented{}, noToken()
 	}
 	if raw = strings.Trim(raw, " "); raw == "" {
-		return "", oauth.Refuse("resource-header-malformed", oauth.InvalidRequest, "The Authorization header has no token after the word Bearer.")
+		return presented{}, oauth.Refuse("resource-header-malformed", oauth.InvalidRequest, "The Authorization header has no token after the word Bearer.")
 	}
 	if namesToken(r.URL.RawQuery) {
-		return "", twoTransports()
+		return presented{}, twoTransports()
 	}
-	return raw, nil
+	return presented{raw, scheme, r}, nil
 }
 
 // noToken is told no error code (RFC 6750 §3.1).

@@ -31,7 +31,8 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("GET /photos", rs.Require("photos:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		access, _ := resource.AccessFrom(r.Context())
-		fmt.Fprintf(w, "the photos of %s, through %s", access.Subject, access.ClientID)
+		user, _ := access.User()
+		fmt.Fprintf(w, "the photos of %s, through %s", user.Subject, access.ClientID)
 	})))
 	mux.Handle("POST /photos", rs.Require("photos:read", "photos:write")(http.NotFoundHandler()))
 

@@ -1,38 +1,13 @@
 package resource
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
-	"time"
 
-	"gatehouse/jwks"
 	"gatehouse/oauth"
-	"gatehouse/token"
 )
-
-// Access is what a checked token allows.
-type Access struct {
-	Issuer   string
-	Subject  string // the user, or the client itself where there is no user
-	ClientID string
-	Scope    oauth.Scope
-	JTI      string
-	Expiry   time.Time
-	// Claims are all claims of the token.
-	Claims token.Claims
-}
-
-type accessKey struct{}
-
-// AccessFrom returns the access of the request that ctx belongs to. It is there
-// in handlers behind [Server.Require].
-func AccessFrom(ctx context.Context) (Access, bool) {
-	access, ok := ctx.Value(accessKey{}).(Access)
-	return access, ok
-}
 
 // Require returns the middleware that lets requests through whose token has all
 // of the scopes; without scopes, any valid token will do. A scope with
@@ -41,26 +16,44 @@ func AccessFrom(ctx context.Context) (Access, bool) {
 // scope outside the grammar of RFC 6749 §3.3 is a mistake in the program and
 // panics.
 func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
-	var needed oauth.Scope
-	for _, text := range scopes {
-		scope, err := oauth.ParseScope(text)
-		if err != nil || len(scope) == 0 || slices.ContainsFunc(scope, func(s string) bool { return oauth.CheckScopeForm(s) != nil }) {
-			panic("resource: Require: " + text + " is not a scope")
-		}
-		needed = needed.Union(scope)
+	return s.Guard(Needs{Scopes: scopes})
+}
+
+// Guard is Require for operations that need something of the sign-in, too. Needs
+// that nothing can fulfil are a mistake in the program and panic.
+func (s *Server) Guard(needs Needs) func(http.Handler) http.Handler {
+	scope, err := needs.scope()
+	if err != nil {
+		panic("resource: " + err.Error())
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			needed, possible := concrete(needed, r)
-			access, err := s.admit(r, needed, possible)
+			needed, possible := concrete(scope, r)
+			access, err := s.admit(r, needs, needed, possible)
 			if err != nil {
-				s.refuse(w, r, access, err, needed)
+				s.refuse(w, r, access, err, needs, needed)
 				return
 			}
 			s.audit(r, access, slog.String("decision", "allowed"))
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), accessKey{}, access)))
+			next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), access)))
 		})
 	}
+}
+
+// scope is the set of the needed scopes.
+func (n Needs) scope() (oauth.Scope, error) {
+	var needed oauth.Scope
+	for _, text := range n.Scopes {
+		scope, err := oauth.ParseScope(text)
+		if err != nil || len(scope) == 0 || slices.ContainsFunc(scope, func(s string) bool { return oauth.CheckScopeForm(s) != nil }) {
+			return nil, fmt.Errorf("Require: %s is not a scope", text)
+		}
+		needed = needed.Union(scope)
+	}
+	if n.MaxAuthAge < 0 || slices.Contains(n.ACRValues, "") {
+		return nil, fmt.Errorf("Guard: MaxAuthAge is negative, or one of ACRValues empty")
+	}
+	return needed, nil
 }
 
 // concrete fills the parameters of scopes with the values of the request's
@@ -80,72 +73,47 @@ func concrete(needed oauth.Scope, r *http.Request) (filled oauth.Scope, possible
 	return filled, true
 }
 
-// admit decides about a request. A refusal for want of scope comes with the
-// access that the token does give.
-func (s *Server) admit(r *http.Request, needed oauth.Scope, possible bool) (Access, error) {
-	raw, err := bearerToken(r)
+// admit decides about a request.
+func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possible bool) (Access, error) {
+	p, err := s.presented(r)
 	if err != nil {
 		return Access{}, err
 	}
-	access, err := s.check(r.Context(), raw)
-	if err != nil {
-		return Access{}, err
+	access, err := s.admitted(r.Context(), p, needs, needed, possible)
+	if err == nil && bodyHasToken(r) {
+		err = twoTransports()
 	}
-	if bodyHasToken(r) {
-		return access, twoTransports()
-	}
-	if !possible || !access.Scope.Covers(needed) {
-		return access, oauth.Refuse("resource-scope", oauth.InsufficientScope, "The access token lacks a scope that this operation needs.")
-	}
-	return access, nil
+	return access, err
 }
 
-func (s *Server) check(ctx context.Context, raw string) (Access, error) {
-	claims, err := token.Check(ctx, raw, s.rules)
-	if err != nil {
-		return Access{}, refusalOf(err)
-	}
-	if claims.Has("cnf") { // RFC 9449 §7.1, RFC 8705 §3: such a token is worth nothing without its proof
-		return Access{}, oauth.Refuse("resource-token-bound", oauth.InvalidToken, "The access token is bound to a key of its client and cannot be used as a bearer token.")
-	}
-	scope, err := oauth.ParseScope(claims.Scope)
-	if err != nil {
-		return Access{}, invalidToken("its scope is malformed").Because(err)
-	}
-	return Access{claims.Issuer, claims.Subject, claims.ClientID, scope, claims.ID, claims.Expiry, claims}, nil
-}
-
-// minRetryAfter is told to callers when keys are missing and the next fetch may
-// start at once.
-const minRetryAfter = time.Second
-
-func refusalOf(err error) *oauth.Error {
-	if refusal, ok := errors.AsType[*token.Error](err); ok {
-		return invalidToken(refusal.Detail).Because(refusal)
-	}
-	wait := minRetryAfter
-	if unavailable, ok := errors.AsType[*jwks.Unavailable](err); ok {
-		wait = max(wait, unavailable.RetryAfter)
-	}
-	return oauth.Refuse("resource-keys-unavailable", oauth.TemporarilyUnavailable, "The access token cannot be checked now. Try again later.").
-		After(wait).Because(err)
-}
-
-func invalidToken(detail string) *oauth.Error {
-	return oauth.Refuse("resource-token-invalid", oauth.InvalidToken, "The access token is not valid here: "+detail+".")
-}
-
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, access Access, err error, needed oauth.Scope) {
+// refuse answers with a challenge that names all that the operation needs, so that
+// a client can ask for it at once.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, access Access, err error, needs Needs, needed oauth.Scope) {
 	refusal := oauth.AsError(err)
 	attributes := []slog.Attr{slog.String("decision", "refused"), slog.String("error_id", refusal.ID), slog.Int("status", refusal.Status)}
 	if refusal.Cause != nil {
 		attributes = append(attributes, slog.String("cause", refusal.Cause.Error()))
 	}
 	s.audit(r, access, attributes...)
-	if refusal.Code != oauth.InsufficientScope {
-		needed = nil
+	oauth.WriteChallenge(w, refusal, s.challenge(refusal, needs, needed))
+}
+
+func (s *Server) challenge(refusal *oauth.Error, needs Needs, needed oauth.Scope) oauth.Challenge {
+	challenge := oauth.Challenge{Scope: needed, ResourceMetadata: s.place.url}
+	if refusal.Code == oauth.InsufficientUserAuthentication {
+		challenge.ACRValues = needs.ACRValues
+		challenge.MaxAge, challenge.HasMaxAge = needs.MaxAuthAge, needs.MaxAuthAge > 0
 	}
-	oauth.WriteBearer(w, refusal, needed)
+	return challenge
+}
+
+// Challenge is the value of WWW-Authenticate for a refusal of [Server.Check].
+func (s *Server) Challenge(refusal *oauth.Error, needs Needs) oauth.Challenge {
+	scope, err := needs.scope()
+	if err != nil {
+		scope = nil
+	}
+	return s.challenge(refusal, needs, scope)
 }
 
 // maxLoggedPath bounds what a caller can write into our log.
@@ -154,13 +122,17 @@ const maxLoggedPath = 256
 // audit writes the one line of a decision. The query is left out, since callers
 // put tokens there against all advice.
 func (s *Server) audit(r *http.Request, access Access, attributes ...slog.Attr) {
+	if !s.logger.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
 	path := r.URL.Path
 	if len(path) > maxLoggedPath {
 		path = path[:maxLoggedPath]
 	}
 	attributes = append(attributes, slog.String("method", r.Method), slog.String("path", path))
-	if access.JTI != "" {
-		attributes = append(attributes, slog.String("jti", access.JTI), slog.String("client_id", access.ClientID), slog.String("sub", access.Subject))
+	if access.Issuer != "" {
+		attributes = append(attributes, slog.String("jti", access.JTI), slog.String("client_id", access.ClientID),
+			slog.String("sub", access.Claims.Subject), slog.String("iss", access.Issuer))
 	}
 	s.logger.LogAttrs(r.Context(), slog.LevelInfo, "access", attributes...)
 }

@@ -97,7 +97,7 @@ func TestAccess(t *testing.T) {
 			t.Fatalf("%q: %d %s", scheme, w.Code, w.Body)
 		}
 		access := got.Access
-		if access.Issuer != a.issuer.URL || access.Subject != "alice" || access.ClientID != "web" || access.JTI != "jti-1" ||
+		if access.Issuer != a.issuer.URL || access.Claims.Subject != "alice" || access.ClientID != "web" || access.JTI != "jti-1" ||
 			access.Scope.String() != "photos:read openid" || !access.Expiry.Equal(expiry) || string(access.Claims.Raw["own"]) != "7" {
 			t.Errorf("access %+v", access)
 		}
@@ -256,7 +256,7 @@ func TestAuditLog(t *testing.T) {
 	good, forged := a.issuer.token(t, nil), a.issuer.claims().signed(t, attackerKey(), "at+jwt")
 	lines := func() []string { return strings.Split(strings.TrimSpace(a.log.String()), "\n") }
 	a.works(t)
-	if got := lines(); len(got) != 1 || !strings.Contains(got[0], `"decision":"allowed","method":"GET","path":"/photos","jti":"jti-1","client_id":"web","sub":"alice"`) {
+	if got := lines(); len(got) != 1 || !strings.Contains(got[0], `"decision":"allowed","method":"GET","path":"/photos","jti":"jti-1","client_id":"web","sub":"alice","iss":"`+a.issuer.URL+`"`) {
 		t.Errorf("log %q", got)
 	}
 	a.get("Bearer " + forged)

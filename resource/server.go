@@ -7,89 +7,189 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"time"
 
 	"gatehouse/jose"
 	"gatehouse/jwks"
-	"gatehouse/oauth"
+	"gatehouse/revocation"
 	"gatehouse/token"
 )
 
-// Config says whose tokens a resource server takes.
-type Config struct {
-	// Issuer is the authorization server's issuer identifier, exactly as its
-	// tokens have it in iss. Required.
-	Issuer string
-	// Audience is this resource's own identifier, which must be in a token's
-	// aud. Required: without it, tokens for other resources would be accepted.
-	Audience string
-	// JWKSURI is where the issuer's keys are published; "" finds it in the
-	// issuer's metadata (RFC 8414, then OpenID Connect Discovery).
-	JWKSURI string
-	// HTTPClient fetches metadata and keys; nil stands for one with the default
-	// transport. Redirects are never followed.
-	HTTPClient *http.Client
-	// Algorithms that are accepted; nil stands for ES256, EdDSA, PS256 and RS256.
-	Algorithms []jose.Algorithm
-	// Skew is the tolerance for clocks; 0 means [token.DefaultSkew].
-	Skew time.Duration
-	// Logger receives the audit line of each decision; nil means slog.Default.
-	Logger *slog.Logger
-	// InsecureAllowHTTP admits http for an issuer or JWKSURI that is not on this
-	// machine.
-	InsecureAllowHTTP bool
-}
-
 // Server checks requests for one resource. It is safe for concurrent use.
 type Server struct {
-	rules  token.Rules
-	logger *slog.Logger
+	config   Config
+	logger   *slog.Logger
+	maxBytes int
+	issuers  map[string]*issuer // by identifier
+	only     *issuer            // nil when there are several
+	opaque   *issuer            // of tokens that are no JWTs; nil when they are not taken
+	verified *cache[*checked]
+	place    metadataPlace
 }
 
-// New returns a resource server. It refuses an incomplete configuration, and
-// does no I/O: keys are fetched when the first token comes.
+// issuer is an authorization server with all that is known of it.
+type issuer struct {
+	Issuer
+	rules    token.Rules
+	keys     *jwks.Set
+	metadata *metadata
+	asked    *introspector        // nil when this resource server has no client there
+	feed     *revocation.Follower // nil when it is not followed
+}
+
+// maxResponseHeader bounds the headers of what is fetched, in bytes.
+const maxResponseHeader = 64 << 10
+
+// New returns a resource server. It refuses an incomplete configuration, and waits
+// for nothing: keys are fetched when the first token comes. Revocation feeds are
+// followed from now on until ctx is over or Close is called; without them nothing
+// runs by itself.
 func New(ctx context.Context, config Config) (*Server, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if config.Issuer == "" {
-		return nil, errors.New("resource: Issuer is missing; set it to the authorization server's issuer identifier")
-	}
 	if config.Audience == "" {
 		return nil, errors.New("resource: Audience is missing; set it to this resource's identifier, or tokens for others would be accepted")
 	}
-	if err := checkURL(config.Issuer, config.InsecureAllowHTTP); err != nil {
-		return nil, fmt.Errorf("resource: Issuer: %w", err)
+	issuers, err := config.issuers()
+	if err != nil {
+		return nil, err
 	}
-	var keys jwks.Config
-	if config.JWKSURI == "" {
-		keys.Locate = discover(config.Issuer, config.InsecureAllowHTTP)
-	} else if err := checkURL(config.JWKSURI, config.InsecureAllowHTTP); err != nil {
-		return nil, fmt.Errorf("resource: JWKSURI: %w", err)
+	if config.MaxCached < 0 {
+		return nil, errors.New("resource: MaxCached cannot be negative")
 	}
-	rules := token.AccessTokenRules(jwks.New(config.HTTPClient, config.JWKSURI, keys), config.Issuer, config.Audience)
-	rules.Skew = config.Skew
-	if config.Algorithms != nil {
-		rules.Algorithms = config.Algorithms
+	if config.MaxCached == 0 {
+		config.MaxCached = DefaultMaxCached
 	}
-	if err := rules.Validate(); err != nil {
-		return nil, fmt.Errorf("resource: %w", err)
+	s := &Server{config: config, logger: config.Logger, maxBytes: config.MaxTokenBytes, issuers: map[string]*issuer{}, verified: newCache[*checked](config.MaxCached)}
+	if s.logger == nil {
+		s.logger = slog.Default()
 	}
-	logger := config.Logger
-	if logger == nil {
-		logger = slog.Default()
+	if s.maxBytes == 0 {
+		s.maxBytes = jose.MaxTokenBytes
 	}
-	return &Server{rules: rules, logger: logger}, nil
+	if s.place, err = placeOf(config); err != nil {
+		return nil, err
+	}
+	client := newClient(config.HTTPClient)
+	for _, one := range issuers {
+		if err := s.add(one, client); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.issuers) == 1 {
+		s.only = s.issuers[issuers[0].Identifier]
+	}
+	if err := s.follow(ctx, client); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
-// checkURL wants https, or http on this machine.
-func checkURL(text string, allowHTTP bool) error {
+// newClient is the client as it is used: it follows no redirect, which could lead
+// anywhere and would take credentials along.
+func newClient(given *http.Client) *http.Client {
+	client := &http.Client{}
+	if given != nil {
+		*client = *given
+	} else if standard, is := http.DefaultTransport.(*http.Transport); is {
+		transport := standard.Clone()
+		transport.MaxResponseHeaderBytes = maxResponseHeader
+		client.Transport = transport
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return client
+}
+
+func (s *Server) add(one Issuer, client *http.Client) error {
+	if err := one.check(s.config.InsecureAllowHTTP); err != nil {
+		return err
+	}
+	if s.issuers[one.Identifier] != nil {
+		return fmt.Errorf("resource: issuer %s is there twice", one.Identifier)
+	}
+	i := &issuer{Issuer: one, metadata: &metadata{issuer: one.Identifier, allowHTTP: s.config.InsecureAllowHTTP, client: client}}
+	keys := jwks.Config{}
+	if one.JWKSURI == "" {
+		keys.Locate = i.locate("jwks_uri", "", func(e endpoints) string { return e.jwks })
+	}
+	i.keys = jwks.New(client, one.JWKSURI, keys)
+	var err error
+	if i.rules, err = s.config.rules(i.keys, one.Identifier); err != nil {
+		return err
+	}
+	if one.ClientID != "" && one.ClientSecret != "" {
+		introspected := i.rules
+		introspected.Required = s.config.RequiredClaims
+		i.asked = newIntrospector(one, introspected, i.metadata, client, s.config.MaxCached)
+	}
+	if one.Opaque {
+		if s.opaque != nil {
+			return errors.New("resource: two issuers have Opaque set; a token that is no JWT does not say whose it is, and must not be shown to the wrong one")
+		}
+		s.opaque = i
+	}
+	s.issuers[one.Identifier] = i
+	return nil
+}
+
+// locate returns a function that finds an endpoint, and doubts what it found when
+// it is asked again.
+func (i *issuer) locate(name, configured string, of func(endpoints) string) func(context.Context, *http.Client) (string, error) {
+	asked := make(chan struct{}, 1)
+	return func(ctx context.Context, _ *http.Client) (string, error) {
+		select {
+		case asked <- struct{}{}:
+		default:
+			i.metadata.doubt()
+		}
+		return i.metadata.endpoint(ctx, name, configured, of)
+	}
+}
+
+// follow begins to follow the feeds.
+func (s *Server) follow(ctx context.Context, client *http.Client) error {
+	for _, i := range s.issuers {
+		if !i.Feed {
+			continue
+		}
+		locate := i.locate("revocation_feed_endpoint", i.FeedURI, func(e endpoints) string { return e.feed })
+		var err error
+		i.feed, err = revocation.Follow(ctx, revocation.Config{
+			Issuer: i.Identifier, Locate: func(ctx context.Context) (string, error) { return locate(ctx, nil) },
+			ClientID: i.ClientID, ClientSecret: i.ClientSecret, HTTPClient: client, Skew: s.config.Skew, Logger: s.logger,
+		})
+		if err != nil {
+			return fmt.Errorf("resource: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close ends what runs by itself. The server goes on to check tokens, as far as it
+// can without the feeds.
+func (s *Server) Close() {
+	for _, i := range s.issuers {
+		if i.feed != nil {
+			i.feed.Close()
+		}
+	}
+}
+
+// Feeds returns how the revocation feeds are, by issuer, for health checks and
+// metrics.
+func (s *Server) Feeds() map[string]revocation.Status {
+	feeds := map[string]revocation.Status{}
+	for identifier, i := range s.issuers {
+		if i.feed != nil {
+			feeds[identifier] = i.feed.Status()
+		}
+	}
+	return feeds
+}
+
+// isWebURL says whether the text is an http or https URL without a fragment.
+func isWebURL(text string) (*url.URL, bool) {
 	uri, err := url.Parse(text)
-	if err != nil || uri.Host == "" || uri.User != nil || uri.RawQuery != "" || uri.Fragment != "" {
-		return fmt.Errorf("%q is not a URL of scheme, host and path", text)
-	}
-	if uri.Scheme == "https" || uri.Scheme == "http" && (allowHTTP || oauth.LoopbackHost(uri.Hostname())) {
-		return nil
-	}
-	return fmt.Errorf("%q does not use https; plain http is for this machine only, or say InsecureAllowHTTP", text)
+	return uri, err == nil && uri.Host != "" && uri.User == nil && uri.Fragment == "" && (uri.Scheme == "https" || uri.Scheme == "http")
 }

@@ -29,7 +29,24 @@ func TestNewRefuses(t *testing.T) {
 		"plain http for keys":   {func(c *resource.Config) { c.JWKSURI = "http://as.test/jwks" }, "JWKSURI"},
 		"a large skew":          {func(c *resource.Config) { c.Skew = token.MaxSkew + 1 }, "Skew"},
 		"no algorithm":          {func(c *resource.Config) { c.Algorithms = []jose.Algorithm{} }, "Algorithms"},
-		"algorithm none":        {func(c *resource.Config) { c.Algorithms = []jose.Algorithm{"none"} }, "none"},
+		"a secret is missing":   {func(c *resource.Config) { c.Feed, c.ClientID = true, "rs" }, "ClientSecret"},
+		"no client":             {func(c *resource.Config) { c.Opaque = true }, "ClientID"},
+		"optional what is not":  {func(c *resource.Config) { c.InsecureFeedOptional = true }, "InsecureFeedOptional"},
+		"issuers twice":         {func(c *resource.Config) { c.Issuers = []resource.Issuer{{Identifier: "https://as2.test"}} }, "both"},
+		"one issuer twice":      {func(c *resource.Config) { several(c, resource.Issuer{}, resource.Issuer{}) }, "twice"},
+		"an issuer without id": {func(c *resource.Config) {
+			several(c, resource.Issuer{Identifier: "https://as.test"})
+			c.Issuers[0].Identifier = ""
+		}, "Issuer is missing"},
+		"two that are opaque": {func(c *resource.Config) { several(c, opaqueAt("https://as.test"), opaqueAt("https://as2.test")) }, "two issuers"},
+		"many issuers":        {func(c *resource.Config) { several(c, make([]resource.Issuer, 65)...) }, "more than 64"},
+		"plain introspection": {func(c *resource.Config) { several(c, resource.Issuer{IntrospectionURI: "http://as.test/x"}) }, "IntrospectionURI"},
+		"plain feed":          {func(c *resource.Config) { several(c, resource.Issuer{FeedURI: "http://as.test/x"}) }, "FeedURI"},
+		"metadata of no URL":  {func(c *resource.Config) { c.Audience, c.Metadata = "urn:api", &resource.Metadata{} }, "Metadata needs an Audience"},
+		"metadata over http":  {func(c *resource.Config) { c.Audience, c.Metadata = "http://rs.test", &resource.Metadata{} }, "Metadata needs an Audience"},
+		"negative cache":      {func(c *resource.Config) { c.MaxCached = -1 }, "MaxCached"},
+		"negative age":        {func(c *resource.Config) { c.MaxTokenAge = -1 }, "MaxAge"},
+		"algorithm none":      {func(c *resource.Config) { c.Algorithms = []jose.Algorithm{"none"} }, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good
@@ -112,4 +129,19 @@ func TestConfiguredKeys(t *testing.T) {
 	if w.Code != http.StatusNoContent || i.requests.Load() != 1 {
 		t.Errorf("answer %d %s, %d requests", w.Code, w.Body, i.requests.Load())
 	}
+}
+
+// several has the issuers in place of the one; without an identifier they are https://as.test.
+func several(c *resource.Config, issuers ...resource.Issuer) {
+	c.Issuer = ""
+	for i := range issuers {
+		if issuers[i].Identifier == "" {
+			issuers[i].Identifier = "https://as.test"
+		}
+	}
+	c.Issuers = issuers
+}
+
+func opaqueAt(issuer string) resource.Issuer {
+	return resource.Issuer{Identifier: issuer, ClientID: "rs", ClientSecret: "secret", Opaque: true}
 }

@@ -146,7 +146,10 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 
 func subjectOf(r *http.Request) string {
 	access, _ := resource.AccessFrom(r.Context())
-	return access.Subject
+	if user, is := access.User(); is {
+		return user.String()
+	}
+	return "client " + access.ClientID
 }
 
 // serve answers on the listener until ctx ends.

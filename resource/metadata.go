@@ -2,16 +2,14 @@ package resource
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"gatehouse/jose"
+	"gatehouse/oauth"
 )
 
 // Bounds of the issuer's metadata, and how long things last.
@@ -114,11 +112,11 @@ func (m *metadata) fetch(done chan struct{}) {
 // discover fetches the issuer's RFC 8414 metadata, or where that does not exist,
 // its OpenID Connect one.
 func (m *metadata) discover(ctx context.Context) (endpoints, error) {
-	addresses, err := metadataAddresses(m.issuer)
+	server, provider, err := oauth.MetadataURLs(m.issuer)
 	if err != nil {
 		return endpoints{}, err
 	}
-	for _, address := range addresses {
+	for _, address := range []string{server, provider} {
 		found, exists, err := m.fetchAt(ctx, address)
 		if err != nil {
 			return endpoints{}, fmt.Errorf("metadata at %s: %w", address, err)
@@ -127,20 +125,7 @@ func (m *metadata) discover(ctx context.Context) (endpoints, error) {
 			return found, nil
 		}
 	}
-	return endpoints{}, fmt.Errorf("the issuer has no metadata at %s", strings.Join(addresses, " nor at "))
-}
-
-func metadataAddresses(issuer string) ([]string, error) {
-	uri, err := url.Parse(issuer)
-	if err != nil {
-		return nil, errors.New("the issuer is not a URL")
-	}
-	origin := uri.Scheme + "://" + uri.Host
-	path := strings.TrimSuffix(uri.EscapedPath(), "/")
-	return []string{
-		origin + "/.well-known/oauth-authorization-server" + path, // RFC 8414 §3.1
-		origin + path + "/.well-known/openid-configuration",       // OpenID Connect Discovery §4.1
-	}, nil
+	return endpoints{}, fmt.Errorf("the issuer has no metadata at %s nor at %s", server, provider)
 }
 
 func (m *metadata) fetchAt(ctx context.Context, address string) (found endpoints, exists bool, err error) {

@@ -25,8 +25,9 @@ const (
 	maxFrame   = 16 << 10
 )
 
-// listenerLimits are the times that a listener grants.
+// listenerLimits are what a listener grants.
 type listenerLimits struct {
+	connections                   int
 	readHeader, read, write, idle time.Duration
 	// sweep is how often expired rows are removed.
 	sweep time.Duration
@@ -37,7 +38,8 @@ type listenerLimits struct {
 
 func defaultLimits() listenerLimits {
 	return listenerLimits{
-		readHeader: 5 * time.Second, read: 15 * time.Second, write: time.Minute, idle: 2 * time.Minute,
+		connections: maxConnections,
+		readHeader:  5 * time.Second, read: 15 * time.Second, write: time.Minute, idle: 2 * time.Minute,
 		sweep: time.Minute, certificateAge: 10 * time.Second,
 	}
 }
@@ -73,8 +75,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read,
 		WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame},
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame},
+		ConnState: newConnections(s.limits.connections).changed,
+		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(s.protocol.Drain)
 	ctx, stop := context.WithCancel(ctx)

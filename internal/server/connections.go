@@ -1,0 +1,130 @@
+package server
+
+import (
+	"container/list"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+
+	"gatehouse"
+)
+
+// maxConnections bounds the connections that a listener has open at once. Each
+// costs some ten kilobytes, whether or not anything is asked on it.
+const maxConnections = 10_000
+
+// connections hangs up on those who wait, when there are too many: of the
+// network that has the most connections, the one that has waited longest for a
+// request. Who keeps thousands open so takes none from others, and a request
+// that is under way is never cut off.
+type connections struct {
+	limit int
+
+	mu       sync.Mutex
+	open     map[net.Conn]*connection
+	networks map[string]*network
+}
+
+// connection is an open one.
+type connection struct {
+	net.Conn
+	network *network
+	// waits is its place among those of its network that wait for a request;
+	// nil while one is under way.
+	waits *list.Element
+}
+
+// network has the connections of one network.
+type network struct {
+	name    string
+	count   int
+	waiting list.List // of *connection, the longest first
+}
+
+func newConnections(limit int) *connections {
+	return &connections{limit: limit, open: map[net.Conn]*connection{}, networks: map[string]*network{}}
+}
+
+// changed is told what becomes of each connection (http.Server.ConnState).
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	if surplus := c.note(conn, state); surplus != nil {
+		hangUp(surplus)
+	}
+}
+
+// note returns the connection that has to go, nil if there is room.
+func (c *connections) note(conn net.Conn, state http.ConnState) net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		c.add(conn)
+		if len(c.open) > c.limit {
+			return c.surplus()
+		}
+	case http.StateIdle:
+		if one := c.open[conn]; one != nil && one.waits == nil {
+			one.waits = one.network.waiting.PushBack(one)
+		}
+	case http.StateActive:
+		if one := c.open[conn]; one != nil && one.waits != nil {
+			one.network.waiting.Remove(one.waits)
+			one.waits = nil
+		}
+	case http.StateClosed, http.StateHijacked:
+		if one := c.open[conn]; one != nil {
+			c.remove(one)
+		}
+	}
+	return nil
+}
+
+func (c *connections) add(conn net.Conn) {
+	address, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		address = conn.RemoteAddr().String()
+	}
+	name := gatehouse.Network(address)
+	its := c.networks[name]
+	if its == nil {
+		its = &network{name: name}
+		c.networks[name] = its
+	}
+	its.count++
+	one := &connection{Conn: conn, network: its}
+	one.waits = its.waiting.PushBack(one)
+	c.open[conn] = one
+}
+
+func (c *connections) remove(one *connection) {
+	delete(c.open, one.Conn)
+	if one.waits != nil {
+		one.network.waiting.Remove(one.waits)
+	}
+	if one.network.count--; one.network.count == 0 {
+		delete(c.networks, one.network.name)
+	}
+}
+
+// surplus takes one out that waits. There is always one: that which came last.
+func (c *connections) surplus() net.Conn {
+	var most *network
+	for _, its := range c.networks {
+		if its.waiting.Len() > 0 && (most == nil || its.count > most.count) {
+			most = its
+		}
+	}
+	one := most.waiting.Front().Value.(*connection)
+	c.remove(one)
+	return one.Conn
+}
+
+// hangUp closes a connection without a word: one of TLS would wait until its
+// last one is taken.
+func hangUp(conn net.Conn) {
+	if encrypted, isTLS := conn.(*tls.Conn); isTLS {
+		conn = encrypted.NetConn()
+	}
+	_ = conn.Close()
+}

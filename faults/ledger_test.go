@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse"
 )
@@ -15,14 +16,18 @@ import (
 // life is what a client knows of one grant.
 type life struct {
 	code            string
-	accepted        int    // redemptions that were answered with tokens
-	access, refresh string // the newest
-	id              string // the ID token
-	before          string // the refresh token before the newest
-	sent            string // what was asked last and not answered, "" when nothing
-	ended           bool   // an end was answered
-	revoked         bool   // and it was a revocation
+	accepted        int       // redemptions that were answered with tokens
+	access, refresh string    // the newest
+	id              string    // the ID token
+	before          string    // the refresh token before the newest
+	at              time.Time // when it was replaced
+	sent            string    // what was asked last and not answered, "" when nothing
+	ended           bool      // an end was answered
+	revoked         bool      // and it was a revocation
 }
+
+// grace is the tenant's, which admits a restart on a busy machine.
+const grace = 5 * time.Minute
 
 // Acts.
 const (
@@ -38,7 +43,7 @@ const (
 
 func (l *life) takes(a answer) {
 	if l.refresh != "" {
-		l.before = l.refresh
+		l.before, l.at = l.refresh, time.Now()
 	}
 	l.access, l.refresh, l.id = a.member("access_token"), a.member("refresh_token"), a.member("id_token")
 }
@@ -121,7 +126,7 @@ func (a *account) act(at *server) bool {
 		return a.begin(at)
 	case choice < 80:
 		return a.use(at, l, refreshing)
-	case choice < 85 && l.before != "":
+	case choice < 85 && l.before != "" && time.Since(l.at) < grace/2:
 		return a.use(at, l, repeating)
 	case choice < 92:
 		return a.use(at, l, revoking)

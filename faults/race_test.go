@@ -244,7 +244,7 @@ func TestOneRefreshTokenByManyCallers(t *testing.T) {
 func TestOneRefreshTokenByManyCallersWithoutGrace(t *testing.T) {
 	spec.Covers(t, "FT-04")
 	h := twoServers(t)
-	h.write("tenant.yaml", strings.Replace(tenant(), "refresh_grace: 2m", "refresh_grace: 0s", 1))
+	h.write("tenant.yaml", strings.Replace(tenant(), "refresh_grace: 5m", "refresh_grace: 0s", 1))
 	h.must(h.servers[0].gatehouse("apply", h.directory+"/tenant.yaml"))
 	h.start()
 	p := h.allowed()

@@ -97,12 +97,11 @@ const (
 	people      = 8 // user0 to user7
 )
 
-// tenant is what all houses serve. Limits are out of the way, and the grace is
-// long enough for a restart on a busy machine.
+// tenant is what all houses serve. Limits are out of the way.
 func tenant() string {
 	text := `settings:
   name: Faults
-  refresh_grace: 2m
+  refresh_grace: 5m
   rate_limits: {token_per_client: -1, introspection_per_client: -1, failures_per_address: -1}
 resources:
   - {identifier: ` + api + `, name: API, scopes: {"api:read": Read, "api:write": Write}}

@@ -24,60 +24,6 @@ type act struct {
 	moved bool // clients, resources or settings were changed
 	last  []numbered
 	ended []ending // what it has written that has ended
-
-	// begin opens the act's savepoint, before the first statement that may have to be taken back;
-	// nil when that is done, or there is none.
-	begin func() error
-	// complete says that the act was one statement, which stands.
-	complete bool
-}
-
-// errComplete is a mistake in an act: it goes on after the statement that was the whole of it.
-var errComplete = errors.New("the act was complete")
-
-// entered makes sure that what follows can be taken back.
-func (a *act) entered() error {
-	if a.complete {
-		return errComplete
-	}
-	begin := a.begin
-	if begin == nil {
-		return nil
-	}
-	a.begin = nil
-	return begin()
-}
-
-func (a *act) exec(text string, args ...any) (int64, error) {
-	if err := a.entered(); err != nil {
-		return 0, err
-	}
-	return a.connection.exec(text, args...)
-}
-
-func (a *act) one(text string, dest []any, args ...any) (found bool, err error) {
-	if err := a.entered(); err != nil {
-		return false, err
-	}
-	return a.connection.one(text, dest, args...)
-}
-
-func (a *act) each(text string, row func(scan func(dest ...any) error) error, args ...any) error {
-	if err := a.entered(); err != nil {
-		return err
-	}
-	return a.connection.each(text, row, args...)
-}
-
-// whole is one, for a statement that is the whole act if it finds its row: on SQLite it needs no
-// savepoint, and nothing may follow it then.
-func (a *act) whole(text string, dest []any, args ...any) (found bool, err error) {
-	if a.complete {
-		return false, errComplete
-	}
-	found, err = a.connection.one(text, dest, args...)
-	a.complete = found
-	return found, err
 }
 
 // numbered is a statement that is run at the end of its act, with a sequence number of its own.

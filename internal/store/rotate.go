@@ -31,7 +31,7 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		args := []any{a.tenant, rotation.ID[:], int64(rotation.Presented), rotation.PresentedHash,
 			millis(a.now), int64(next.Generation), int64(next.KeyID), next.Hash, blob(next.Salt), millis(rotation.AccessUntil),
 			millis(rotation.AccessUntil.Add(skew)), rotation.Idle.Milliseconds(), rotation.SessionID}
-		accepted, err := a.whole(sqlRotateInPlace, []any{&generation}, args...)
+		accepted, err := a.one(sqlRotateInPlace, []any{&generation}, args...)
 		if err == nil && !accepted {
 			accepted, err = a.one(sqlRotate, []any{&generation}, args...)
 		}

@@ -128,43 +128,23 @@ func (w *writer) loop() {
 	}
 }
 
-// batch runs first and whatever else is waiting in one transaction.
+// batch runs first and whatever else is waiting in one transaction. That hardly ever an act has to be
+// taken back is made use of: only then the transaction is begun anew, with a savepoint for each act.
 func (w *writer) batch(first *job) {
 	began := time.Now()
-	w.current = progress{}
-	var claimed []*job
-	fail := func(err error) {
-		for _, j := range claimed {
-			j.answer(err)
-		}
+	claimed, err := w.runTogether(first)
+	if errors.Is(err, errTakeBack) {
+		w.conn.rollback()
+		err = w.runApart(claimed)
 	}
-	if err := w.conn.begin(); err != nil {
-		for j := first; j != nil; j = w.next(len(claimed)) {
-			if j.claim() {
-				claimed = append(claimed, j)
-			}
-		}
-		fail(fmt.Errorf("waiting for the database: %w", err))
-		return
-	}
-	for j := first; j != nil; j = w.next(len(claimed)) {
-		if !j.claim() {
-			continue
-		}
-		claimed = append(claimed, j)
-		if j.err = w.run(j); errors.Is(j.err, errLost) {
-			w.conn.rollback()
-			fail(j.err)
-			return
-		}
-	}
-	err := w.finish()
 	if err == nil {
-		err = w.conn.commit()
+		err = w.commit()
 	}
 	if err != nil {
 		w.conn.rollback()
-		fail(fmt.Errorf("committing: %w", err))
+		for _, j := range claimed {
+			j.answer(err)
+		}
 		return
 	}
 	w.work.add(len(claimed), time.Since(began))
@@ -175,6 +155,78 @@ func (w *writer) batch(first *job) {
 	for _, j := range claimed {
 		j.answer(j.err)
 	}
+}
+
+var (
+	// errTakeBack means that an act failed, and what it did must go.
+	errTakeBack = errors.New("an act must be taken back")
+
+	// errLost means that the whole transaction is gone, not the one act.
+	errLost = errors.New("the transaction was lost")
+)
+
+// runTogether runs first and what is waiting, and returns what it has claimed.
+func (w *writer) runTogether(first *job) (claimed []*job, err error) {
+	err = w.begin()
+	for j := first; j != nil; j = w.next(len(claimed)) {
+		if !j.claim() {
+			continue
+		}
+		claimed = append(claimed, j)
+		if err != nil {
+			continue
+		}
+		if w.run(j, slog.New(slog.DiscardHandler)) != nil { // told when it is run apart
+			return claimed, errTakeBack
+		}
+	}
+	return claimed, err
+}
+
+// runApart runs the jobs with a savepoint for each.
+func (w *writer) runApart(jobs []*job) error {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if err := w.conn.savepoint(); err != nil {
+			return err
+		}
+		before := w.current
+		if j.err = w.run(j, w.log); j.err == nil {
+			if err := w.conn.release(); err != nil {
+				return err
+			}
+			continue
+		}
+		w.current = before
+		if err := w.conn.undo(); err != nil {
+			return errors.Join(errLost, j.err, err)
+		}
+		if errors.Is(j.err, errUndo) {
+			j.err = nil
+		}
+	}
+	return nil
+}
+
+func (w *writer) begin() error {
+	w.current = progress{}
+	if err := w.conn.begin(); err != nil {
+		return fmt.Errorf("waiting for the database: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) commit() error {
+	err := w.finish()
+	if err == nil {
+		err = w.conn.commit()
+	}
+	if err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
 }
 
 // next takes a waiting job, if there is one and the batch has room.
@@ -190,44 +242,14 @@ func (w *writer) next(taken int) *job {
 	}
 }
 
-// errLost means that the whole transaction is gone, not the one act.
-var errLost = errors.New("the transaction was lost")
-
-// run runs one act, in a savepoint if it is more than one statement, and takes back what it did if it
-// fails.
-func (w *writer) run(j *job) error {
+func (w *writer) run(j *job, log *slog.Logger) error {
 	a := &act{connection: w.conn, now: w.clock.now(), engine: w}
-	var unsaved error
-	a.begin = func() error {
-		unsaved = w.conn.savepoint()
-		return unsaved
+	if err := a.attempt(log, j.run); err != nil {
+		return err
 	}
-	before := w.current
-	err := a.attempt(w.log, j.run)
-	if unsaved != nil || err != nil && a.complete {
-		return errors.Join(errLost, unsaved, err)
-	}
-	w.current.changed = before.changed || a.moved
-	saved := a.begin == nil
-	if err == nil {
-		if saved {
-			if err := w.conn.release(); err != nil {
-				return errors.Join(errLost, err)
-			}
-		}
-		w.current.ended = append(w.current.ended, a.ended...)
-		return nil
-	}
-	w.current = before
-	if saved {
-		if undo := w.conn.undo(); undo != nil {
-			return errors.Join(errLost, err, undo)
-		}
-	}
-	if errors.Is(err, errUndo) {
-		return nil
-	}
-	return err
+	w.current.changed = w.current.changed || a.moved
+	w.current.ended = append(w.current.ended, a.ended...)
+	return nil
 }
 
 // The writer is alone, and others who write to the file wait for its transaction.
@@ -240,9 +262,6 @@ func (w *writer) seizeSession(*act, string) error          { return nil }
 func (w *writer) seizeKey(*act, string) error              { return nil }
 
 func (w *writer) settle(a *act) error {
-	if err := a.entered(); err != nil { // also the numbers are given back
-		return err
-	}
 	for _, s := range a.last {
 		seq, err := w.nextSeq()
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"gatehouse/oauth"
 )
@@ -35,7 +36,7 @@ func (s *Server) Guard(needs Needs) func(http.Handler) http.Handler {
 				return
 			}
 			s.audit(r, access, slog.String("decision", "allowed"))
-			next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), access)))
+			next.ServeHTTP(w, r.WithContext(withAccess(r.Context(), access)))
 		})
 	}
 }
@@ -74,10 +75,10 @@ func concrete(needed oauth.Scope, r *http.Request) (filled oauth.Scope, possible
 }
 
 // admit decides about a request.
-func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possible bool) (Access, error) {
+func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possible bool) (*Access, error) {
 	p, err := s.presented(r)
 	if err != nil {
-		return Access{}, err
+		return nil, err
 	}
 	access, err := s.admitted(r.Context(), p, needs, needed, possible)
 	if err == nil && bodyHasToken(r) {
@@ -88,7 +89,7 @@ func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possibl
 
 // refuse answers with a challenge that names all that the operation needs, so that
 // a client can ask for it at once.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, access Access, err error, needs Needs, needed oauth.Scope) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, access *Access, err error, needs Needs, needed oauth.Scope) {
 	refusal := oauth.AsError(err)
 	attributes := []slog.Attr{slog.String("decision", "refused"), slog.String("error_id", refusal.ID), slog.Int("status", refusal.Status)}
 	if refusal.Cause != nil {
@@ -121,18 +122,21 @@ const maxLoggedPath = 256
 
 // audit writes the one line of a decision. The query is left out, since callers
 // put tokens there against all advice.
-func (s *Server) audit(r *http.Request, access Access, attributes ...slog.Attr) {
-	if !s.logger.Enabled(r.Context(), slog.LevelInfo) {
+func (s *Server) audit(r *http.Request, access *Access, decision ...slog.Attr) {
+	ctx, handler := r.Context(), s.logger.Handler()
+	if !handler.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	path := r.URL.Path
 	if len(path) > maxLoggedPath {
 		path = path[:maxLoggedPath]
 	}
-	attributes = append(attributes, slog.String("method", r.Method), slog.String("path", path))
-	if access.Issuer != "" {
-		attributes = append(attributes, slog.String("jti", access.JTI), slog.String("client_id", access.ClientID),
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, "access", 0) // where in this file is no news
+	line.AddAttrs(decision...)
+	line.AddAttrs(slog.String("method", r.Method), slog.String("path", path))
+	if access != nil {
+		line.AddAttrs(slog.String("jti", access.JTI), slog.String("client_id", access.ClientID),
 			slog.String("sub", access.Claims.Subject), slog.String("iss", access.Issuer))
 	}
-	s.logger.LogAttrs(r.Context(), slog.LevelInfo, "access", attributes...)
+	_ = handler.Handle(ctx, line)
 }

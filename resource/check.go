@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,23 +28,36 @@ type Needs struct {
 	MaxAuthAge time.Duration
 }
 
-// Check says what a token allows, if that is what is needed: for transports other
-// than net/http, which [Server.Guard] is for. The error is always an *oauth.Error:
-// invalid_token, insufficient_scope, insufficient_user_authentication, or
-// temporarily_unavailable when the token could not be checked. It comes with the
-// access if the token itself is right. Scopes with parameters have no values here,
-// and so are never covered.
-func (s *Server) Check(ctx context.Context, raw string, needs Needs) (Access, error) {
-	scope, err := needs.scope()
-	if err != nil {
-		return Access{}, oauth.Fault(err)
-	}
-	possible := !slices.ContainsFunc(scope, oauth.ScopeHasParameters)
-	access, err := s.admitted(ctx, presented{raw: raw, scheme: "Bearer"}, needs, scope, possible)
+// Check decides about a token: for transports other than net/http, which
+// [Server.Guard] is for. The error is always an *oauth.Error: invalid_token,
+// insufficient_scope, insufficient_user_authentication, or temporarily_unavailable
+// when the token could not be checked. It comes with the access if the token itself
+// is right. Scopes with parameters have no values here, and so are never covered.
+//
+// The line of log says what the token was wanted for by the attributes.
+func (s *Server) Check(ctx context.Context, raw string, needs Needs, what ...slog.Attr) (Access, error) {
+	access, err := s.check(ctx, raw, needs)
+	s.audit(ctx, access, err, what...)
 	if access == nil {
 		return Access{}, err
 	}
 	return *access, err
+}
+
+// Still says whether a token that was let in is still right, as [Server.Check]
+// would: for what goes on for long after it began. It writes no line of log.
+func (s *Server) Still(ctx context.Context, raw string, needs Needs) error {
+	_, err := s.check(ctx, raw, needs)
+	return err
+}
+
+func (s *Server) check(ctx context.Context, raw string, needs Needs) (*Access, error) {
+	scope, err := needs.scope()
+	if err != nil {
+		return nil, oauth.Fault(err)
+	}
+	possible := !slices.ContainsFunc(scope, oauth.ScopeHasParameters)
+	return s.admitted(ctx, presented{raw: raw, scheme: "Bearer"}, needs, scope, possible)
 }
 
 // presented is a token as it came.

@@ -18,4 +18,6 @@ func stayOn(int) error { return errPlatform }
 
 func cpuOf(int) (time.Duration, error) { return 0, errPlatform }
 
+func ownCPU() time.Duration { return 0 }
+
 func rssOf(int) (int64, error) { return 0, errPlatform }

@@ -23,6 +23,8 @@ type row struct {
 	limit func(*bareLimit) (http.Handler, error)
 	// secret is of the client that authenticates.
 	secret string
+	// checks is for rows in this process, in place of visitors and limit.
+	checks func(*stage) (checks, error)
 }
 
 // connections of most rows.
@@ -51,6 +53,8 @@ func rows() []row {
 			visitors: documents("/.well-known/openid-configuration", `{"issuer":`), limit: (*bareLimit).static},
 		{name: "jwks", target: 0.85, connections: connections,
 			visitors: documents("/jwks", `{"keys":[`), limit: (*bareLimit).static},
+		{name: "verify_jwt", target: 0.77, checks: verifications(1, 0)}, // 1.3 times the signature
+		{name: "verify_jwt_cached", target: 1, checks: verifications(0, cachedBudget)},
 	}
 }
 

@@ -97,6 +97,9 @@ func (c compared) ratio() float64 {
 
 // compare measures the server and the bare limit in rounds that take turns.
 func (s *stage) compare(r row, o options) (compared, error) {
+	if r.checks != nil {
+		return s.compareChecks(r, o)
+	}
 	ours := &side{address: s.address, stage: s, keys: s.keys, seen: newSampler()}
 	answers, err := ours.record(r)
 	if err != nil {

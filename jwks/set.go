@@ -141,6 +141,12 @@ func (s *Set) Lookup(ctx context.Context, kid string, alg jose.Algorithm) (found
 // and fails as Keys does: as long as the number is the same, what a key has
 // verified it would verify again.
 func (s *Set) Generation(ctx context.Context) (generation uint64, err error) {
+	s.mu.Lock()
+	generation, serves := s.generation, !s.fetchedAt.IsZero() && time.Since(s.fetchedAt) < min(s.freshFor/aheadOf*aheadFrom, s.config.MaxStale)
+	s.mu.Unlock()
+	if serves { // nearly always
+		return generation, nil
+	}
 	err = s.await(ctx, func() bool {
 		generation = s.generation
 		return true

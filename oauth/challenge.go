@@ -26,9 +26,9 @@ type Challenge struct {
 // realm of every challenge. Clients do not look at it.
 const realm = "gatehouse"
 
-// header is the field's value. An error without a code stands for a request that
+// Header is the field's value for a refusal. An error without a code stands for a request that
 // carried no token, which is told no error code (RFC 6750 §3.1).
-func (c Challenge) header(e *Error) string {
+func (c Challenge) Header(e *Error) string {
 	scheme := c.Scheme
 	if scheme == "" {
 		scheme = "Bearer"
@@ -60,7 +60,7 @@ func (c Challenge) header(e *Error) string {
 // and a resource that is busy, is no matter of credentials and gets no challenge.
 func WriteChallenge(w http.ResponseWriter, e *Error, c Challenge) {
 	if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Status == http.StatusBadRequest {
-		w.Header().Set("WWW-Authenticate", c.header(e))
+		w.Header().Set("WWW-Authenticate", c.Header(e))
 	}
 	setRetryAfter(w, e)
 	if e.Code == "" {

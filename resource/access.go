@@ -43,12 +43,20 @@ type accessKey struct{}
 // AccessFrom returns the access of the request that ctx belongs to. It is there
 // in handlers behind [Server.Require].
 func AccessFrom(ctx context.Context) (Access, bool) {
-	access, ok := ctx.Value(accessKey{}).(Access)
-	return access, ok
+	access, ok := ctx.Value(accessKey{}).(*Access)
+	if !ok {
+		return Access{}, false
+	}
+	return *access, true
 }
 
 // WithAccess returns a context in which [AccessFrom] finds the access: for
 // transports other than net/http, and for tests of handlers.
 func WithAccess(ctx context.Context, access Access) context.Context {
+	return withAccess(ctx, &access)
+}
+
+// withAccess shares an access, which nobody changes.
+func withAccess(ctx context.Context, access *Access) context.Context {
 	return context.WithValue(ctx, accessKey{}, access)
 }

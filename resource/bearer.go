@@ -14,29 +14,43 @@ import (
 // maxPeekedBody is how much of a form is looked through for a second token.
 const maxPeekedBody = 64 << 10
 
-// presented returns the token of the Authorization header (RFC 6750 §2.1). A
-// token in the query is never read; next to one in the header it is a second
-// transport. The scheme DPoP (RFC 9449 §7.1) is known when proofs are checked.
+// presented returns the token of the Authorization header. A token in the query is
+// never read; next to one in the header it is a second transport.
 func (s *Server) presented(r *http.Request) (presented, error) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) > 1 {
-		return presented{}, oauth.Refuse("resource-several-headers", oauth.InvalidRequest, "The request has more than one Authorization header.")
-	}
-	if len(headers) == 0 {
-		return presented{}, noToken()
-	}
-	scheme, raw, _ := strings.Cut(headers[0], " ")
-	known := strings.EqualFold(scheme, "Bearer") || s.config.Confirm != nil && strings.EqualFold(scheme, "DPoP")
-	if !known { // RFC 9110 §11.1: without regard to case
-		return presented{}, noToken()
-	}
-	if raw = strings.Trim(raw, " "); raw == "" {
-		return presented{}, oauth.Refuse("resource-header-malformed", oauth.InvalidRequest, "The Authorization header has no token after the word Bearer.")
+	scheme, raw, err := credentials(r.Header.Values("Authorization"), s.config.Confirm != nil)
+	if err != nil {
+		return presented{}, err
 	}
 	if namesToken(r.URL.RawQuery) {
 		return presented{}, twoTransports()
 	}
 	return presented{raw, scheme, r}, nil
+}
+
+// BearerToken returns the token of Authorization headers, of which there must be
+// one (RFC 6750 §2.1). The error is an *oauth.Error, as of [Server.Check].
+func BearerToken(authorization []string) (string, error) {
+	_, raw, err := credentials(authorization, false)
+	return raw, err
+}
+
+// credentials takes the scheme Bearer, and DPoP (RFC 9449 §7.1) where proofs are
+// checked.
+func credentials(headers []string, proofs bool) (scheme, raw string, err error) {
+	if len(headers) > 1 {
+		return "", "", oauth.Refuse("resource-several-headers", oauth.InvalidRequest, "The request has more than one Authorization header.")
+	}
+	if len(headers) == 0 {
+		return "", "", noToken()
+	}
+	scheme, raw, _ = strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") && !(proofs && strings.EqualFold(scheme, "DPoP")) { // RFC 9110 §11.1: without regard to case
+		return "", "", noToken()
+	}
+	if raw = strings.Trim(raw, " "); raw == "" {
+		return "", "", oauth.Refuse("resource-header-malformed", oauth.InvalidRequest, "The Authorization header has no token after the word Bearer.")
+	}
+	return scheme, raw, nil
 }
 
 // noToken is told no error code (RFC 6750 §3.1).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,16 +28,33 @@ type Needs struct {
 	MaxAuthAge time.Duration
 }
 
-// Check says what a token allows, if that is what is needed: for transports other
-// than net/http, which [Server.Guard] is for. The error is always an *oauth.Error:
-// invalid_token, insufficient_scope, insufficient_user_authentication, or
-// temporarily_unavailable when the token could not be checked. It comes with the
-// access if the token itself is right. Scopes with parameters have no values here,
-// and so are never covered.
-func (s *Server) Check(ctx context.Context, raw string, needs Needs) (Access, error) {
+// Check decides about a token: for transports other than net/http, which
+// [Server.Guard] is for. The error is always an *oauth.Error: invalid_token,
+// insufficient_scope, insufficient_user_authentication, or temporarily_unavailable
+// when the token could not be checked. It comes with the access if the token itself
+// is right. Scopes with parameters have no values here, and so are never covered.
+//
+// The line of log says what the token was wanted for by the attributes.
+func (s *Server) Check(ctx context.Context, raw string, needs Needs, what ...slog.Attr) (Access, error) {
+	access, err := s.check(ctx, raw, needs)
+	s.audit(ctx, access, err, what...)
+	if access == nil {
+		return Access{}, err
+	}
+	return *access, err
+}
+
+// Still says whether a token that was let in is still right, as [Server.Check]
+// would: for what goes on for long after it began. It writes no line of log.
+func (s *Server) Still(ctx context.Context, raw string, needs Needs) error {
+	_, err := s.check(ctx, raw, needs)
+	return err
+}
+
+func (s *Server) check(ctx context.Context, raw string, needs Needs) (*Access, error) {
 	scope, err := needs.scope()
 	if err != nil {
-		return Access{}, oauth.Fault(err)
+		return nil, oauth.Fault(err)
 	}
 	possible := !slices.ContainsFunc(scope, oauth.ScopeHasParameters)
 	return s.admitted(ctx, presented{raw: raw, scheme: "Bearer"}, needs, scope, possible)
@@ -59,14 +77,14 @@ type checked struct {
 }
 
 // admitted decides about a token. A refusal for want of scope or sign-in comes
-// with the access that the token does give.
-func (s *Server) admitted(ctx context.Context, p presented, needs Needs, scope oauth.Scope, possible bool) (Access, error) {
+// with the access that the token does give; with another one it is nil.
+func (s *Server) admitted(ctx context.Context, p presented, needs Needs, scope oauth.Scope, possible bool) (*Access, error) {
 	access, err := s.access(ctx, p.raw)
 	if err != nil {
-		return Access{}, err
+		return nil, err
 	}
 	if err := s.confirm(ctx, p, access); err != nil {
-		return Access{}, err
+		return nil, err
 	}
 	if err := s.signedIn(access, needs); err != nil {
 		return access, err
@@ -77,10 +95,10 @@ func (s *Server) admitted(ctx context.Context, p presented, needs Needs, scope o
 	return access, nil
 }
 
-// access checks the token itself.
-func (s *Server) access(ctx context.Context, raw string) (Access, error) {
+// access checks the token itself. What it returns is shared.
+func (s *Server) access(ctx context.Context, raw string) (*Access, error) {
 	if len(raw) > s.maxBytes {
-		return Access{}, invalidToken("it is too long")
+		return nil, invalidToken("it is too long")
 	}
 	key := digestOf(raw)
 	if s.opaque != nil && strings.Count(raw, ".") != 2 {
@@ -90,7 +108,7 @@ func (s *Server) access(ctx context.Context, raw string) (Access, error) {
 	if found {
 		still, err := c.still(ctx)
 		if err != nil {
-			return Access{}, refusalOf(err)
+			return nil, refusalOf(err)
 		}
 		if !still {
 			s.verified.drop(key)
@@ -100,14 +118,14 @@ func (s *Server) access(ctx context.Context, raw string) (Access, error) {
 	if !found {
 		var err error
 		if c, err = s.verify(ctx, raw); err != nil {
-			return Access{}, refusalOf(err)
+			return nil, refusalOf(err)
 		}
 		s.verified.put(key, c)
 	}
 	if err := c.issuer.unrevoked(ctx, raw, key, c.facts); err != nil {
-		return Access{}, err
+		return nil, err
 	}
-	return c.access, nil
+	return &c.access, nil
 }
 
 // still says whether a token that was verified is as good as then: its time has
@@ -176,7 +194,7 @@ func (s *Server) issuerOf(raw string) (*issuer, error) {
 func accessOf(claims token.Claims) (Access, error) {
 	scope, err := oauth.ParseScope(claims.Scope)
 	if err != nil {
-		return Access{}, invalidToken("its scope is malformed").Because(err)
+		return Access{}, &token.Error{Reason: token.BadClaim, Detail: "its scope is malformed", Cause: err}
 	}
 	return Access{claims.Issuer, claims.ClientID, scope, claims.ID, claims.Expiry, claims}, nil
 }
@@ -218,35 +236,31 @@ func revoked() *oauth.Error {
 }
 
 // introspected is what the issuer says of an opaque token.
-func (i *issuer) introspected(ctx context.Context, raw string, key digest) (Access, error) {
+func (i *issuer) introspected(ctx context.Context, raw string, key digest) (*Access, error) {
 	life := answerLife
-	if i.feed != nil && i.feed.View(revocation.Token{}) == revocation.Live {
+	if i.feed != nil && i.feed.View(revocation.Token{}) == revocation.Live { // of no token: the feed is heard
 		life = followedLife
 	}
 	answer, err := i.asked.ask(ctx, raw, key, life)
 	if err != nil {
-		return Access{}, oauth.Refuse("resource-introspection-unavailable", oauth.TemporarilyUnavailable, "The access token cannot be checked now. Try again later.").
+		return nil, oauth.Refuse("resource-introspection-unavailable", oauth.TemporarilyUnavailable, "The access token cannot be checked now. Try again later.").
 			After(minRetryAfter).Because(err)
 	}
 	if answer.refused != nil {
-		return Access{}, refusalOf(answer.refused)
+		return nil, refusalOf(answer.refused)
 	}
-	if err := i.asked.rules.CheckTimes(&answer.claims); err != nil { // it may have expired since
-		return Access{}, refusalOf(err)
+	if err := i.asked.rules.CheckTimes(&answer.access.Claims); err != nil { // it may have expired since
+		return nil, refusalOf(err)
 	}
-	if i.feed != nil && i.feed.View(factsOf(answer.claims)) == revocation.Revoked {
-		return Access{}, revoked()
+	if i.feed != nil && i.feed.View(answer.facts) == revocation.Revoked {
+		return nil, revoked()
 	}
-	access, err := accessOf(answer.claims)
-	if err != nil {
-		return Access{}, err
-	}
-	return access, nil
+	return answer.access, nil
 }
 
 // confirm refuses a token that is bound to a key of its client, unless the proof
 // of that key is right (RFC 9449 §7.1, RFC 8705 §3).
-func (s *Server) confirm(ctx context.Context, p presented, access Access) error {
+func (s *Server) confirm(ctx context.Context, p presented, access *Access) error {
 	dpop := strings.EqualFold(p.scheme, "DPoP")
 	if !access.Claims.Has("cnf") {
 		if dpop {
@@ -264,7 +278,7 @@ func (s *Server) confirm(ctx context.Context, p presented, access Access) error 
 	if _, toKey := bound["jkt"]; toKey != dpop { // RFC 9449 §7.1: no downgrade to a bearer token
 		return boundToken("The access token was sent by another scheme than the one that its binding demands.")
 	}
-	err := s.config.Confirm(ctx, Bound{p.request, p.scheme, p.raw, access})
+	err := s.config.Confirm(ctx, Bound{p.request, p.scheme, p.raw, *access})
 	if err == nil {
 		return nil
 	}
@@ -279,7 +293,7 @@ func boundToken(description string) *oauth.Error {
 }
 
 // signedIn refuses when the sign-in behind the token was not enough (RFC 9470 §3).
-func (s *Server) signedIn(access Access, needs Needs) error {
+func (s *Server) signedIn(access *Access, needs Needs) error {
 	if len(needs.ACRValues) > 0 && !slices.Contains(needs.ACRValues, access.Claims.ACR) {
 		return stepUp("The operation needs a stronger sign-in.")
 	}
@@ -309,9 +323,6 @@ const minRetryAfter = time.Second
 
 // refusalOf is how an error of the checks is answered.
 func refusalOf(err error) *oauth.Error {
-	if refusal, is := errors.AsType[*oauth.Error](err); is {
-		return refusal
-	}
 	if refusal, is := errors.AsType[*token.Error](err); is {
 		return invalidToken(refusal.Detail).Because(refusal)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/revocation"
 	"gatehouse/token"
 )
 
@@ -48,7 +49,8 @@ type introspector struct {
 // answer is what the issuer said of a token.
 type answer struct {
 	askedAt time.Time
-	claims  token.Claims
+	access  *Access // shared
+	facts   revocation.Token
 	refused *token.Error // nil when the token is active and fulfils the rules
 }
 
@@ -137,8 +139,11 @@ func (i *introspector) question(raw string) (answer, error) {
 	}
 	claims, err := token.CheckIntrospected(body, i.rules)
 	if err == nil {
-		a.claims = claims
-		return a, nil
+		var access Access
+		if access, err = accessOf(claims); err == nil {
+			a.access, a.facts = &access, factsOf(claims)
+			return a, nil
+		}
 	}
 	refused, is := errors.AsType[*token.Error](err)
 	if !is || refused.Reason == token.Malformed { // this is no answer

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -161,6 +162,7 @@ func TestCertificates(t *testing.T) {
 	spec.Covers(t, "SS-13")
 	i := &issuer{}
 	i.Server = httptest.NewUnstartedServer(http.HandlerFunc(i.serve))
+	i.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	i.StartTLS()
 	t.Cleanup(i.Close)
 	i.metadata = map[string]string{"/.well-known/oauth-authorization-server": `{"issuer":"` + i.URL + `","jwks_uri":"` + i.URL + `/jwks"}`}
@@ -223,7 +225,7 @@ func TestAnIssuerThatNeverEnds(t *testing.T) {
 			i := newIssuer(t)
 			slow := httptest.NewServer(answer)
 			t.Cleanup(slow.Close)
-			rs, err := resource.New(t.Context(), resource.Config{Issuer: i.URL, Audience: audience, JWKSURI: slow.URL})
+			rs, err := resource.New(t.Context(), resource.Config{Issuer: i.URL, Audience: audience, JWKSURI: slow.URL, Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
 			}

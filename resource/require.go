@@ -1,10 +1,12 @@
 package resource
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"gatehouse/oauth"
 )
@@ -30,14 +32,21 @@ func (s *Server) Guard(needs Needs) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			needed, possible := concrete(scope, r)
 			access, err := s.admit(r, needs, needed, possible)
+			s.audit(r.Context(), access, err, slog.String("method", r.Method), slog.String("path", logged(r.URL.Path)))
 			if err != nil {
-				s.refuse(w, r, access, err, needs, needed)
+				refusal := oauth.AsError(err)
+				oauth.WriteChallenge(w, refusal, s.challenge(refusal, needs, needed))
 				return
 			}
-			s.audit(r, access, slog.String("decision", "allowed"))
-			next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), access)))
+			next.ServeHTTP(w, r.WithContext(withAccess(r.Context(), access)))
 		})
 	}
+}
+
+// Validate says what keeps the needs from ever being fulfilled.
+func (n Needs) Validate() error {
+	_, err := n.scope()
+	return err
 }
 
 // scope is the set of the needed scopes.
@@ -74,10 +83,10 @@ func concrete(needed oauth.Scope, r *http.Request) (filled oauth.Scope, possible
 }
 
 // admit decides about a request.
-func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possible bool) (Access, error) {
+func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possible bool) (*Access, error) {
 	p, err := s.presented(r)
 	if err != nil {
-		return Access{}, err
+		return nil, err
 	}
 	access, err := s.admitted(r.Context(), p, needs, needed, possible)
 	if err == nil && bodyHasToken(r) {
@@ -86,18 +95,8 @@ func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possibl
 	return access, err
 }
 
-// refuse answers with a challenge that names all that the operation needs, so that
-// a client can ask for it at once.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, access Access, err error, needs Needs, needed oauth.Scope) {
-	refusal := oauth.AsError(err)
-	attributes := []slog.Attr{slog.String("decision", "refused"), slog.String("error_id", refusal.ID), slog.Int("status", refusal.Status)}
-	if refusal.Cause != nil {
-		attributes = append(attributes, slog.String("cause", refusal.Cause.Error()))
-	}
-	s.audit(r, access, attributes...)
-	oauth.WriteChallenge(w, refusal, s.challenge(refusal, needs, needed))
-}
-
+// challenge names all that the operation needs, so that a client can ask for it at
+// once.
 func (s *Server) challenge(refusal *oauth.Error, needs Needs, needed oauth.Scope) oauth.Challenge {
 	challenge := oauth.Challenge{Scope: needed, ResourceMetadata: s.place.url}
 	if refusal.Code == oauth.InsufficientUserAuthentication {
@@ -107,7 +106,7 @@ func (s *Server) challenge(refusal *oauth.Error, needs Needs, needed oauth.Scope
 	return challenge
 }
 
-// Challenge is the value of WWW-Authenticate for a refusal of [Server.Check].
+// Challenge is what a refusal of [Server.Check] is answered with (RFC 6750 §3).
 func (s *Server) Challenge(refusal *oauth.Error, needs Needs) oauth.Challenge {
 	scope, err := needs.scope()
 	if err != nil {
@@ -119,20 +118,35 @@ func (s *Server) Challenge(refusal *oauth.Error, needs Needs) oauth.Challenge {
 // maxLoggedPath bounds what a caller can write into our log.
 const maxLoggedPath = 256
 
-// audit writes the one line of a decision. The query is left out, since callers
-// put tokens there against all advice.
-func (s *Server) audit(r *http.Request, access Access, attributes ...slog.Attr) {
-	if !s.logger.Enabled(r.Context(), slog.LevelInfo) {
+// logged is a path as it is logged: the query is left out, since callers put
+// tokens there against all advice.
+func logged(path string) string {
+	if len(path) > maxLoggedPath {
+		return path[:maxLoggedPath]
+	}
+	return path
+}
+
+// audit writes the one line of a decision.
+func (s *Server) audit(ctx context.Context, access *Access, err error, what ...slog.Attr) {
+	handler := s.logger.Handler()
+	if !handler.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	path := r.URL.Path
-	if len(path) > maxLoggedPath {
-		path = path[:maxLoggedPath]
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, "access", 0) // where in this file is no news
+	if err == nil {
+		line.AddAttrs(slog.String("decision", "allowed"))
+	} else {
+		refusal := oauth.AsError(err)
+		line.AddAttrs(slog.String("decision", "refused"), slog.String("error_id", refusal.ID), slog.Int("status", refusal.Status))
+		if refusal.Cause != nil {
+			line.AddAttrs(slog.String("cause", refusal.Cause.Error()))
+		}
 	}
-	attributes = append(attributes, slog.String("method", r.Method), slog.String("path", path))
-	if access.Issuer != "" {
-		attributes = append(attributes, slog.String("jti", access.JTI), slog.String("client_id", access.ClientID),
+	line.AddAttrs(what...)
+	if access != nil {
+		line.AddAttrs(slog.String("jti", access.JTI), slog.String("client_id", access.ClientID),
 			slog.String("sub", access.Claims.Subject), slog.String("iss", access.Issuer))
 	}
-	s.logger.LogAttrs(r.Context(), slog.LevelInfo, "access", attributes...)
+	_ = handler.Handle(ctx, line)
 }

@@ -24,6 +24,7 @@ const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 §2.1
 )
 
 // Client authentication methods (RFC 7591 §2).
@@ -74,6 +75,12 @@ type ClientMetadata struct {
 	// Introspects lists the resources in whose name the client introspects
 	// tokens: a resource server is a client of its own.
 	Introspects []string `yaml:"introspects" json:"introspects,omitempty"`
+	// TokenExchange is what the client may exchange for what; nothing when nil.
+	TokenExchange *TokenExchange `yaml:"token_exchange" json:"token_exchange,omitempty"`
+	// MayAct is the id of the one client that may act for whom this client's
+	// tokens are about: their may_act claim (RFC 8693 §4.4). "" leaves it to
+	// the policies of those who exchange them.
+	MayAct string `yaml:"may_act" json:"may_act,omitempty"`
 	// SkipConsent leaves the consent page out for an application of the
 	// house itself. It is refused for public clients.
 	SkipConsent bool `yaml:"skip_consent" json:"skip_consent,omitempty"`

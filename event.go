@@ -45,6 +45,7 @@ const (
 	EventRedelivered      EventKind = "refresh.redelivered"
 	EventLostState        EventKind = "refresh.lost_state"
 	EventTokenRevoked     EventKind = "token.revoked"
+	EventTokenExchanged   EventKind = "token.exchanged"
 	EventWrongVerifier    EventKind = "code.wrong_verifier"
 	EventKeyCreated       EventKind = "key.created"
 	EventKeyPlanned       EventKind = "key.planned"

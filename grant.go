@@ -261,4 +261,6 @@ type TokenFacts struct {
 	Subject  string // "" for tokens without a user
 	IssuedAt time.Time
 	KeyID    string // kid of its signature, "" for opaque ones
+	// Ancestors are the tokens of which it was made by exchange.
+	Ancestors []Ancestor
 }

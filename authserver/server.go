@@ -43,6 +43,7 @@ type store interface {
 	endingStore
 	revocationStore
 	logoutStore
+	exchangeStore
 	Now() time.Time
 }
 

@@ -46,7 +46,7 @@ type handleStore interface {
 // user behind a pairwise sub. found is false when it has ended.
 func (s *Server) grantOf(ctx context.Context, tenant gatehouse.TenantID, claims accessClaims) (gatehouse.Grant, bool, error) {
 	grant, found, err := s.Store.GrantOfHandle(ctx, tenant, claims.Handle)
-	return grant, found && !grant.Ended() && grant.ClientID == claims.ClientID, err
+	return grant, found && !grant.Ended() && grant.ClientID == claims.rootClient(), err
 }
 
 // userOf returns the subject of the user that an access token acts for, "" if

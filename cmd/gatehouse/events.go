@@ -239,7 +239,7 @@ func kindNames() []string {
 		"login.succeeded", "login.failed", "login.new_device", "logout", "session.ended", "consent.given",
 		"consent.denied", "consent.withdrawn", "code.issued", "code.redeemed", "grant.ended", "code.replayed",
 		"refresh.replayed", "refresh.redelivered", "refresh.lost_state", "token.revoked",
-		"code.wrong_verifier", "key.created", "key.planned", "key.revoked", "key.removed",
+		"token.exchanged", "code.wrong_verifier", "key.created", "key.planned", "key.revoked", "key.removed",
 		"backup.restored", "tenant.applied", "tenant.changed", "client.changed", "user.changed",
 		"resource.changed", "settings.changed",
 	}

@@ -113,7 +113,10 @@ func (s *Store) EndSession(ctx context.Context, tenant gatehouse.TenantID, sessi
 	})
 }
 
-type endedSession struct{ id, subject string }
+type endedSession struct {
+	id, subject    string
+	exchangedUntil time.Time
+}
 
 // endSessions ends the sessions that the statement selects by key and, if there is one, a second
 // value, and tells each end.
@@ -121,7 +124,7 @@ func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, caus
 	var ended []endedSession
 	err := a.each(text, func(scan func(...any) error) error {
 		var s endedSession
-		if err := scan(&s.id, &s.subject); err != nil {
+		if err := scan(&s.id, &s.subject, moment(&s.exchangedUntil)); err != nil {
 			return err
 		}
 		ended = append(ended, s)
@@ -135,6 +138,9 @@ func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, caus
 		kind = gatehouse.EventLogout
 	}
 	for _, s := range ended {
+		if s.exchangedUntil.Add(skew).After(a.now) {
+			a.addEnding(endingSession, s.id, s.exchangedUntil)
+		}
 		event := gatehouse.Event{Subject: s.subject, SessionID: s.id, By: cause.By, Actor: cause.Actor}
 		if err := a.tell(event, kind, "reason", string(reason)); err != nil {
 			return nil, err

@@ -26,6 +26,7 @@ func Run(t *testing.T, open Open) {
 		"replicas":  replicas,
 		"texts":     texts,
 		"account":   account,
+		"exchange":  exchange,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

@@ -18,7 +18,7 @@ var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant
 
 // asked are the methods that picture asks.
 var asked = []string{
-	"Client", "Clients", "Consent", "Events", "Grant", "GrantOfHandle", "GrantTerms", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
+	"Client", "Clients", "Consent", "Events", "Grant", "GrantOfHandle", "GrantOfSession", "GrantTerms", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
 	"UserSessions", "Allowances", "SecurityEvents",
 }
 
@@ -29,6 +29,7 @@ func tenants(t *testing.T, open Open) {
 	maps.Copy(acts, accountActs())
 	maps.Copy(acts, keyActs())
 	maps.Copy(acts, makingActs())
+	maps.Copy(acts, exchangeActs())
 	t.Run("every method is here", func(t *testing.T) {
 		known := make(map[string]bool)
 		for _, name := range append(shared, asked...) {
@@ -145,6 +146,8 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 		look("terms", all(grant, found, err)...)
 		grant, found, err = s.GrantOfHandle(ctx, tenant, second(g).Handle)
 		look("grant of handle", all(grant, found, err)...)
+		grant, found, err = s.GrantOfSession(ctx, tenant, sessionID, clientID)
+		look("grant of session", all(grant, found, err)...)
 	}
 	consents, err := s.Consent(ctx, tenant, subject, clientID)
 	look("consents", all(consents, err)...)

@@ -65,6 +65,12 @@ type ClientMetadata struct {
 	SectorIdentifierURI string `yaml:"sector_identifier_uri" json:"sector_identifier_uri,omitempty"`
 	// InitiateLoginURI is where the client begins a sign-in itself.
 	InitiateLoginURI string `yaml:"initiate_login_uri" json:"initiate_login_uri,omitempty"`
+	// BackchannelLogoutURI is where the client is told that a session ended in
+	// which it had tokens (OpenID Connect Back-Channel Logout §2.2).
+	BackchannelLogoutURI string `yaml:"backchannel_logout_uri" json:"backchannel_logout_uri,omitempty"`
+	// BackchannelLogoutSessionRequired says that it needs to be told which
+	// session; it always is.
+	BackchannelLogoutSessionRequired bool `yaml:"backchannel_logout_session_required" json:"backchannel_logout_session_required,omitempty"`
 	// JWKS is the client's key set as JSON (RFC 7517 §5).
 	JWKS json.RawMessage `yaml:"-" json:"jwks,omitempty"`
 

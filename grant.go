@@ -189,7 +189,9 @@ type Redemption struct {
 	// SessionID is the session that the grant was read with, "" when nothing
 	// that was minted names it.
 	SessionID string
-	By        Circumstance
+	// TellLogout has the client told when the session ends.
+	TellLogout bool
+	By         Circumstance
 }
 
 // Redeemed is the outcome of a Redemption.

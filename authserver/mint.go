@@ -209,11 +209,15 @@ func (s *Server) accessToken(c *call, t ticket, m minted, now time.Time) (string
 	return s.sign(c.tenant(), algorithm, "at+jwt", payload) // RFC 9068 §2.1
 }
 
-func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (string, error) {
-	algorithm := defaultIDTokenAlg
-	if c.Client.IDTokenSignedResponseAlg != "" {
-		algorithm = jose.Algorithm(c.Client.IDTokenSignedResponseAlg)
+func idTokenAlg(client gatehouse.Client) jose.Algorithm {
+	if client.IDTokenSignedResponseAlg != "" {
+		return jose.Algorithm(client.IDTokenSignedResponseAlg)
 	}
+	return defaultIDTokenAlg
+}
+
+func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (string, error) {
+	algorithm := idTokenAlg(c.Client)
 	subject, err := s.subjectFor(c.Context(), c.tenant(), c.Client, t.grant.Subject)
 	if err != nil {
 		return "", err
@@ -236,6 +240,44 @@ func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (strin
 	}
 	s.warnOfSize(c, "ID token", payload, own)
 	return s.sign(c.tenant(), algorithm, "JWT", payload)
+}
+
+// logoutClaims are the claims of a logout token (OpenID Connect Back-Channel
+// Logout §2.4). There is no nonce, so that none passes for an ID token.
+type logoutClaims struct {
+	Issuer    string              `json:"iss"`
+	Subject   string              `json:"sub"`
+	Audience  string              `json:"aud"`
+	Expiry    int64               `json:"exp"`
+	IssuedAt  int64               `json:"iat"`
+	ID        string              `json:"jti"`
+	Events    map[string]struct{} `json:"events"`
+	SessionID string              `json:"sid"`
+}
+
+const (
+	// logoutTokenLife is as long as a logout token is good: "at most two minutes"
+	// (Back-Channel Logout §2.4).
+	logoutTokenLife = 2 * time.Minute
+	logoutEvent     = "http://schemas.openid.net/event/backchannel-logout"
+)
+
+// logoutToken makes the token that tells a client of the end of a session: by
+// the sub and the sid of its ID tokens, signed as they are.
+func (s *Server) logoutToken(ctx context.Context, tenant gatehouse.Tenant, client gatehouse.Client, notice gatehouse.LogoutNotice) (string, error) {
+	subject, err := s.subjectFor(ctx, tenant.ID, client, notice.Subject)
+	if err != nil {
+		return "", err
+	}
+	now := s.Store.Now()
+	payload, err := json.Marshal(logoutClaims{
+		Issuer: tenant.Issuer, Subject: subject, Audience: client.ID, Expiry: now.Add(logoutTokenLife).Unix(), IssuedAt: now.Unix(),
+		ID: rand.Text(), Events: map[string]struct{}{logoutEvent: {}}, SessionID: notice.ToldSID,
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.sign(tenant.ID, idTokenAlg(client), "logout+jwt", payload)
 }
 
 func (s *Server) sign(tenant gatehouse.TenantID, algorithm jose.Algorithm, typ string, payload []byte) (string, error) {

@@ -44,6 +44,7 @@ type store interface {
 	revocationStore
 	logoutStore
 	exchangeStore
+	logoutQueue
 	Now() time.Time
 }
 

@@ -101,6 +101,7 @@ func clientFacts(client gatehouse.Client) [][2]string {
 		{"grant_types", list(client.GrantTypes)}, {"response_types", list(client.ResponseTypes)}, {"redirect_uris", list(client.RedirectURIs)},
 		{"post_logout_redirect_uris", list(client.PostLogoutRedirectURIs)}, {"scope", client.Scope},
 		{"default_resource", client.DefaultResource}, {"introspects", list(client.Introspects)},
+		{"backchannel_logout_uri", client.BackchannelLogoutURI},
 		{"token_exchange", exchangeFacts(client.TokenExchange)}, {"may_act", client.MayAct},
 		{"application_type", client.ApplicationType}, {"id_token_signed_response_alg", client.IDTokenSignedResponseAlg},
 		{"client_uri", client.ClientURI}, {"logo_uri", client.LogoURI}, {"policy_uri", client.PolicyURI}, {"tos_uri", client.TosURI},

@@ -54,6 +54,7 @@ func Register(wanted gatehouse.ClientMetadata, in Surroundings) (gatehouse.Clien
 	r.checkSwitches()
 	r.checkOpenID()
 	r.checkExchange()
+	r.checkLogout()
 	return r.ClientMetadata, r.wrong.list
 }
 

@@ -42,6 +42,7 @@ type Server struct {
 	hasher   *secret.Hasher
 	metrics  *metrics.Metrics // nil when nobody reads them
 	tracer   *tracing.Tracer  // nil when nothing is traced
+	logouts  *authserver.Logouts
 	limits   listenerLimits
 	clock    func() time.Time // for what is not in the database
 }
@@ -224,6 +225,7 @@ func (s *Server) assemble() error {
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})
+	s.logouts = &authserver.Logouts{Server: protocol, HTTP: s.outbound.HTTP(), Tenant: places.tenant, Told: s.toldLogout}
 	people := login.New(login.Config{Pages: pages, Store: counted, Flow: protocol, Passwords: s.hasher, Counters: s.counters()})
 	rows := slices.Concat(protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
@@ -254,6 +256,10 @@ func (s *Server) Keys() *keyring.Keyring { return s.keys }
 
 // Store returns the server's database.
 func (s *Server) Store() *store.Store { return s.store }
+
+// Logouts delivers to clients what they are to be told of logouts. Serve does it
+// all the time.
+func (s *Server) Logouts() *authserver.Logouts { return s.logouts }
 
 // Outbound fetches what clients and users point to, within the rules of the
 // egress settings.

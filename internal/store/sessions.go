@@ -55,14 +55,14 @@ func (s *Store) CreateSession(ctx context.Context, tenant gatehouse.TenantID, ha
 }
 
 func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gatehouse.Event) error {
-	replaced, err := a.endSessions(sqlEndSessionByHash, old[:], gatehouse.EndedByNewLogin, cause)
+	replaced, err := a.endSessionRows(sqlEndSessionByHash, old[:], gatehouse.EndedByNewLogin, cause)
 	if err != nil {
 		return err
 	}
-	for _, r := range replaced {
+	for i, r := range replaced {
 		if r.subject == session.Subject {
-			_, err = a.exec(sqlMoveGrants, a.tenant, r.id, session.ID)
-		} else {
+			err = a.moveSession(r.id, session)
+		} else if err = a.notifyLogout(replaced[i : i+1]); err == nil {
 			_, err = a.endGrants(sqlEndGrantsOfSession, gatehouse.EndedByNewLogin, cause, r.id)
 		}
 		if err != nil {
@@ -70,6 +70,15 @@ func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gate
 		}
 	}
 	return nil
+}
+
+// moveSession has what stood on a session stand on the one that takes its place.
+func (a *act) moveSession(old string, session gatehouse.Session) error {
+	if _, err := a.exec(sqlMoveGrants, a.tenant, old, session.ID); err != nil {
+		return err
+	}
+	_, err := a.exec(sqlMoveLogoutNotices, a.tenant, old, session.ID, millis(session.ExpiresAt))
+	return err
 }
 
 // Session returns the session of a cookie if it lives: not ended, not past its expiry, seen within
@@ -119,8 +128,16 @@ type endedSession struct {
 }
 
 // endSessions ends the sessions that the statement selects by key and, if there is one, a second
-// value, and tells each end.
+// value, tells each end, and has the clients told that had tokens in them.
 func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, cause gatehouse.Event, second ...any) ([]endedSession, error) {
+	ended, err := a.endSessionRows(text, key, reason, cause, second...)
+	if err != nil {
+		return nil, err
+	}
+	return ended, a.notifyLogout(ended)
+}
+
+func (a *act) endSessionRows(text string, key any, reason gatehouse.EndReason, cause gatehouse.Event, second ...any) ([]endedSession, error) {
 	var ended []endedSession
 	err := a.each(text, func(scan func(...any) error) error {
 		var s endedSession

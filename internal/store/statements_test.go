@@ -19,7 +19,7 @@ var untenanted = []string{
 	"sqlCountChange", "sqlChangeCount", "sqlTakeSeqs", "sqlStoreSeq", "sqlClock", "sqlStoreClock",
 	"sqlCountKeyChange", "sqlKeyChangeCount", "sqlNextTenant", "sqlTenants", "sqlTenantHosts",
 	"sqlKeyEncryptionKey", "sqlSetKeyEncryptionKey",
-	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents",
+	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents", "sqlSweepNextInLogouts", "sqlDueLogouts",
 	"sqlKVAdd", "sqlKVSet", "sqlKVSwap", "sqlKVPut", "sqlKVGet", "sqlKVTake", "sqlKVDelete", "sqlKVCount", "sqlKVSweep",
 }
 

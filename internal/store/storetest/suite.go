@@ -27,6 +27,7 @@ func Run(t *testing.T, open Open) {
 		"texts":     texts,
 		"account":   account,
 		"exchange":  exchange,
+		"logouts":   logouts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

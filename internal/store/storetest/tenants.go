@@ -14,7 +14,7 @@ import (
 )
 
 // shared are the methods that belong to no tenant.
-var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants"}
+var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "DueLogouts", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants"}
 
 // asked are the methods that picture asks.
 var asked = []string{
@@ -30,6 +30,7 @@ func tenants(t *testing.T, open Open) {
 	maps.Copy(acts, keyActs())
 	maps.Copy(acts, makingActs())
 	maps.Copy(acts, exchangeActs())
+	maps.Copy(acts, logoutActs())
 	t.Run("every method is here", func(t *testing.T) {
 		known := make(map[string]bool)
 		for _, name := range append(shared, asked...) {
@@ -92,7 +93,7 @@ func (s *stage) furnishBoth() gatehouse.Grant {
 		s.ok(s.PutResource(s.Context(), tenant, gatehouse.Resource{Identifier: "https://api.example.com/"}, byCLI))
 		is(s.TB, true)(s.AddKeys(s.Context(), tenant, []gatehouse.StoredKey{{ID: "k1", Purpose: gatehouse.KeySign}}, true))
 		is(s.TB, gatehouse.CodeAccepted)(s.issued(tenant, issue))
-		is(s.TB, gatehouse.RedeemAccepted)(s.RedeemCode(s.Context(), tenant, s.redemption(issue.Grant)))
+		is(s.TB, gatehouse.RedeemAccepted)(s.RedeemCode(s.Context(), tenant, s.telling(issue.Grant)))
 		rotated, err := s.RotateRefresh(s.Context(), tenant, s.rotation(issue.Grant, 1, ""))
 		is(s.TB, gatehouse.RotateAccepted)(rotated.Outcome, err)
 		fresh := issue
@@ -158,6 +159,7 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 	keys, err := s.Keys(ctx, tenant)
 	look("keys", all(keys, err)...)
 	s.pictureAccount(tenant, look)
+	look("clients to be told", s.due(tenant))
 	return b.String()
 }
 

@@ -62,6 +62,7 @@ type Logouts struct {
 func (l *Logouts) Run(ctx context.Context) {
 	ticker := time.NewTicker(logoutPoll)
 	defer ticker.Stop()
+	defer l.HTTP.CloseIdleConnections()
 	defer l.turns.Wait()
 	for {
 		select {

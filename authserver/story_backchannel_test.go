@@ -85,10 +85,12 @@ type backStage struct {
 
 type testClock struct{ ahead atomic.Int64 }
 
-func (c *testClock) now() time.Time         { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *testClock) move(by time.Duration)  { c.ahead.Add(int64(by)) }
-func loopback() []string                    { return []string{"127.0.0.0/8"} }
-func within(file, from, line string) string { return strings.Replace(file, from, from+"\n    "+line, 1) }
+func (c *testClock) now() time.Time        { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *testClock) move(by time.Duration) { c.ahead.Add(int64(by)) }
+func loopback() []string                   { return []string{"127.0.0.0/8"} }
+func within(file, from, line string) string {
+	return strings.Replace(file, from, from+"\n    "+line, 1)
+}
 
 func openBack(t *testing.T, options gatehousetest.Options) *backStage {
 	t.Helper()

@@ -21,7 +21,7 @@ func (r *registration) checkExchange() {
 	case policy == nil && !r.has(gatehouse.GrantTokenExchange):
 		return
 	case policy == nil:
-		r.wrong.add("token_exchange", "write token_exchange with audiences, as in: token_exchange: {audiences: [https://api.example]}", "a client with the grant type %s has to say what it may exchange tokens for; else it may for nothing", gatehouse.GrantTokenExchange)
+		r.wrong.add("token_exchange", "describe the client in a tenant file with its audiences, as in: token_exchange: {audiences: [https://api.example]}", "a client with the grant type %s has to say what it may exchange tokens for; else it may for nothing", gatehouse.GrantTokenExchange)
 		return
 	case !r.has(gatehouse.GrantTokenExchange):
 		r.wrong.add("token_exchange", "add "+gatehouse.GrantTokenExchange+" to grant_types, or leave token_exchange out", "only a client with the grant type for it exchanges tokens")

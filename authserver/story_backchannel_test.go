@@ -199,6 +199,36 @@ func TestBackchannelLogoutIsForThoseWithTokensInThatSession(t *testing.T) {
 	b.wantLogout(b.desk)
 }
 
+// TestBackchannelLogoutOfATenant comes from the tenant's own issuer, and of no
+// other's sessions.
+func TestBackchannelLogoutOfATenant(t *testing.T) {
+	b := openBack(t, gatehousetest.Options{Allow: loopback()})
+	other := b.AddTenant(t, "other", "", b.file)
+	s := &stage{t, other, other.NewBrowser(t)}
+	issued := s.tokens()
+	b.tokens()
+	s.signOut()
+	b.deliver()
+	all := b.web.all()
+	if len(all) != 1 {
+		t.Fatalf("%d requests came", len(all))
+	}
+	if claims := s.claims(all[0].token); claims["iss"] != other.URL || claims["sid"] != s.claims(issued.id)["sid"] {
+		t.Errorf("the logout token says %v", claims)
+	}
+	// A tenant that was switched off tells nobody anything.
+	s.tokens()
+	s.signOut()
+	b.done(b.store().DisableTenant(t.Context(), "other", true, gatehouse.Event{Actor: "test"}))
+	b.deliver()
+	if all := b.web.all(); len(all) > 0 {
+		t.Errorf("a tenant that is off told %v", all)
+	}
+	b.signOut()
+	b.deliver()
+	b.wantLogout(b.web)
+}
+
 func TestTheIDTokenNobodyTakesALogoutTokenFor(t *testing.T) {
 	b := openBack(t, gatehousetest.Options{Allow: loopback()})
 	b.tokens()

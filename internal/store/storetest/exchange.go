@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -73,6 +74,32 @@ func exchange(t *testing.T, open Open) {
 		is(t, true)(s.EndSession(t.Context(), tenant, sessionID, gatehouse.EndedByLogout, from))
 		is(t, true)(ended())
 		is(t, false)(s.tokenEnded(g), nil) // offline: its own tokens live on
+	})
+	t.Run("as the session ends", func(t *testing.T) {
+		// Whichever comes first, nothing that was made of it lives on.
+		for i := range 8 {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				s := setUp(t, open)
+				g := s.redeemed("openid", "offline_access")
+				barrier, ended := make(chan struct{}), make(chan error, 1)
+				go func() {
+					<-barrier
+					_, err := s.EndSession(t.Context(), tenant, sessionID, gatehouse.EndedByLogout, from)
+					ended <- err
+				}()
+				close(barrier)
+				committed, err := s.exchanged(tenant, g)
+				s.ok(err)
+				s.ok(<-ended)
+				dead, err := s.TokenEnded(t.Context(), tenant, gatehouse.TokenFacts{
+					Handle: g.Handle, ID: "made", ClientID: clientID, IssuedAt: s.Now(), Ancestors: []gatehouse.Ancestor{{ClientID: clientID, SessionID: sessionID}},
+				})
+				s.ok(err)
+				if committed && !dead {
+					t.Error("a token outlives the session that it was made in")
+				}
+			})
+		}
 	})
 	t.Run("the ends of those before", func(t *testing.T) {
 		s := setUp(t, open)

@@ -263,6 +263,8 @@ type TokenFacts struct {
 	Subject  string // "" for tokens without a user
 	IssuedAt time.Time
 	KeyID    string // kid of its signature, "" for opaque ones
+	// SessionID is the sid of an ID token, "" for access tokens.
+	SessionID string
 	// Ancestors are the tokens of which it was made by exchange.
 	Ancestors []Ancestor
 }

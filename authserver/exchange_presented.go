@@ -155,7 +155,7 @@ func (s *Server) presentedID(c *call, text string) (presentedToken, error) {
 		return presentedToken{}, orRefuse(err, presentedInvalid(errNoSession))
 	}
 	ended, err := s.Store.TokenEnded(c.Context(), c.tenant(), gatehouse.TokenFacts{
-		Handle: grant.Handle, ClientID: c.Client.ID, Subject: grant.Subject, IssuedAt: claims.IssuedAt, KeyID: claims.KeyID,
+		Handle: grant.Handle, ClientID: c.Client.ID, Subject: grant.Subject, IssuedAt: claims.IssuedAt, KeyID: claims.KeyID, SessionID: claims.SessionID,
 	})
 	if err != nil || ended {
 		return presentedToken{}, orRefuse(err, presentedInvalid(errNotLive))

@@ -129,18 +129,20 @@ func (s *Store) RevokeToken(ctx context.Context, tenant gatehouse.TenantID, jti 
 // everything that its client, subject or tenant had, or with the key that signed it; or one of the
 // tokens was of which it was made.
 func (s *Store) TokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
-	ended, err := s.tokenEnded(ctx, tenant, token, "")
+	ended, err := s.tokenEnded(ctx, tenant, token)
 	for i := 0; i < len(token.Ancestors) && !ended && err == nil; i++ {
 		// An ancestor was live when it was exchanged: what ended it since had it issued until then.
 		a := token.Ancestors[i]
-		ended, err = s.tokenEnded(ctx, tenant, gatehouse.TokenFacts{Handle: a.Handle, ID: a.ID, ClientID: a.ClientID, KeyID: a.KeyID, IssuedAt: token.IssuedAt}, a.SessionID)
+		ended, err = s.tokenEnded(ctx, tenant, gatehouse.TokenFacts{
+			Handle: a.Handle, ID: a.ID, ClientID: a.ClientID, KeyID: a.KeyID, SessionID: a.SessionID, IssuedAt: token.IssuedAt,
+		})
 	}
 	return ended, err
 }
 
-func (s *Store) tokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts, sessionID string) (bool, error) {
+func (s *Store) tokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
 	return read(ctx, s, "looking for the end of a token", func(c *connection) (bool, error) {
 		var kind string
-		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt), token.KeyID, sessionID)
+		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt), token.KeyID, token.SessionID)
 	})
 }

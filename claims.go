@@ -43,7 +43,7 @@ var protocolClaims = []string{
 	"_claim_names", "_claim_sources", "events", "toe", "txn", "sub_id", // Core §5.6.2; RFC 8417, RFC 9493
 	"scope", "client_id", "cnf", "act", "may_act", "authorization_details", "roles", "entitlements", // RFC 7800, RFC 8693, RFC 9396, RFC 9068 §2.2.3.1
 	"active", "username", "token_type", "token_introspection", // RFC 7662 §2.2, RFC 9701
-	"vot", "vtm", "gid", "htm", "htu", "ath",
+	"vot", "vtm", "gid", "lineage", "htm", "htu", "ath",
 }
 
 // ReservedClaim says whether a claim of this name means something already, so

@@ -24,6 +24,7 @@ const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 §2.1
 )
 
 // Client authentication methods (RFC 7591 §2).
@@ -64,6 +65,12 @@ type ClientMetadata struct {
 	SectorIdentifierURI string `yaml:"sector_identifier_uri" json:"sector_identifier_uri,omitempty"`
 	// InitiateLoginURI is where the client begins a sign-in itself.
 	InitiateLoginURI string `yaml:"initiate_login_uri" json:"initiate_login_uri,omitempty"`
+	// BackchannelLogoutURI is where the client is told that a session ended in
+	// which it had tokens (OpenID Connect Back-Channel Logout §2.2).
+	BackchannelLogoutURI string `yaml:"backchannel_logout_uri" json:"backchannel_logout_uri,omitempty"`
+	// BackchannelLogoutSessionRequired says that it needs to be told which
+	// session; it always is.
+	BackchannelLogoutSessionRequired bool `yaml:"backchannel_logout_session_required" json:"backchannel_logout_session_required,omitempty"`
 	// JWKS is the client's key set as JSON (RFC 7517 §5).
 	JWKS json.RawMessage `yaml:"-" json:"jwks,omitempty"`
 
@@ -77,6 +84,12 @@ type ClientMetadata struct {
 	// RevocationFeed admits the client to the revocation feed: it learns what
 	// has ended of all clients' and users' tokens of the tenant.
 	RevocationFeed bool `yaml:"revocation_feed" json:"revocation_feed,omitempty"`
+	// TokenExchange is what the client may exchange for what; nothing when nil.
+	TokenExchange *TokenExchange `yaml:"token_exchange" json:"token_exchange,omitempty"`
+	// MayAct is the id of the one client that may act for whom this client's
+	// tokens are about: their may_act claim (RFC 8693 §4.4). "" leaves it to
+	// the policies of those who exchange them.
+	MayAct string `yaml:"may_act" json:"may_act,omitempty"`
 	// SkipConsent leaves the consent page out for an application of the
 	// house itself. It is refused for public clients.
 	SkipConsent bool `yaml:"skip_consent" json:"skip_consent,omitempty"`

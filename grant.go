@@ -189,7 +189,9 @@ type Redemption struct {
 	// SessionID is the session that the grant was read with, "" when nothing
 	// that was minted names it.
 	SessionID string
-	By        Circumstance
+	// TellLogout has the client told when the session ends.
+	TellLogout bool
+	By         Circumstance
 }
 
 // Redeemed is the outcome of a Redemption.
@@ -261,4 +263,8 @@ type TokenFacts struct {
 	Subject  string // "" for tokens without a user
 	IssuedAt time.Time
 	KeyID    string // kid of its signature, "" for opaque ones
+	// SessionID is the sid of an ID token, "" for access tokens.
+	SessionID string
+	// Ancestors are the tokens of which it was made by exchange.
+	Ancestors []Ancestor
 }

@@ -52,6 +52,13 @@ func (s *Server) openAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 	if checked.Has("auth_time") {
 		claims.AuthTime = checked.AuthTime.Unix()
 	}
+	if checked.Has("act") || checked.Has("may_act") || checked.Has("lineage") {
+		var made accessClaims
+		if err := checked.Decode(&made); err != nil {
+			return accessClaims{}, tokenUnknown, nil
+		}
+		claims.Act, claims.MayAct, claims.Lineage = made.Act, made.MayAct, made.Lineage
+	}
 	if claims.own, err = ownClaims(tenant.Settings, checked.Decode); err != nil {
 		return accessClaims{}, tokenUnknown, nil
 	}
@@ -130,7 +137,7 @@ func (s *Server) liveAccess(ctx context.Context, tenant gatehouse.Tenant, raw st
 	claims.user = user
 	facts := gatehouse.TokenFacts{
 		Handle: claims.Handle, ID: claims.ID, ClientID: claims.ClientID, IssuedAt: time.Unix(claims.IssuedAt, 0),
-		KeyID: claims.keyID, Subject: user,
+		KeyID: claims.keyID, Subject: user, Ancestors: claims.Lineage,
 	}
 	ended, err := s.Store.TokenEnded(ctx, tenant.ID, facts)
 	if err != nil || ended {

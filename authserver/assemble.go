@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+
+	"gatehouse"
 )
 
 // members assembles a JSON object by hand, octet for octet as encoding/json
@@ -44,6 +46,29 @@ func (m *members) optionalNumber(name string, value int64) {
 	}
 }
 
+// value writes what encoding/json makes of it.
+func (m *members) value(name string, value any) {
+	written, err := json.Marshal(value)
+	if err != nil { // of structs of texts there is none
+		panic("authserver: " + err.Error())
+	}
+	m.name(name)
+	m.out = append(m.out, written...)
+}
+
+// provenance writes act, may_act and lineage where a token has them.
+func (m *members) provenance(act *actor, mayAct *party, lineage []gatehouse.Ancestor) {
+	if act != nil {
+		m.value("act", act)
+	}
+	if mayAct != nil {
+		m.value("may_act", mayAct)
+	}
+	if len(lineage) > 0 {
+		m.value("lineage", lineage)
+	}
+}
+
 func (m *members) end() []byte { return append(m.out, '}') }
 
 // appendText appends a JSON string as encoding/json writes it.
@@ -78,6 +103,7 @@ func (c accessClaims) assemble() []byte {
 	m.optionalNumber("auth_time", c.AuthTime)
 	m.optionalText("acr", c.ACR)
 	m.optionalText("gid", c.Handle)
+	m.provenance(c.Act, c.MayAct, c.Lineage)
 	return m.end()
 }
 
@@ -156,6 +182,7 @@ func (c *accessClaims) member(name string) (text *string, number *int64) {
 func (r tokenResponse) assemble() []byte {
 	m := assembled(len(r.AccessToken) + len(r.RefreshToken) + len(r.IDToken) + claimsRoom)
 	m.text("access_token", r.AccessToken)
+	m.optionalText("issued_token_type", r.IssuedTokenType)
 	m.text("token_type", r.TokenType)
 	m.number("expires_in", r.ExpiresIn)
 	m.optionalText("scope", r.Scope)
@@ -182,5 +209,6 @@ func (i introspection) assemble() ([]byte, error) {
 	m.optionalNumber("auth_time", i.AuthTime)
 	m.optionalText("acr", i.ACR)
 	m.optionalText("gid", i.Handle)
+	m.provenance(i.Act, i.MayAct, i.Lineage)
 	return i.own.with(m.end())
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
+
+	"gatehouse"
 )
 
 // awkward are values that encoding/json writes in its own way.
@@ -22,12 +24,14 @@ func TestAssembledLikeEncodingJSON(t *testing.T) {
 	}
 	for i, text := range awkward {
 		other, number := awkward[(i+1)%len(awkward)], int64(i*1_000_000_007)
-		claims := accessClaims{Issuer: text, Subject: other, Audience: text, Expiry: number, IssuedAt: -number, ID: other, ClientID: text, Scope: other, AuthTime: number, ACR: text, Handle: other}
+		claims := accessClaims{Issuer: text, Subject: other, Audience: text, Expiry: number, IssuedAt: -number, ID: other, ClientID: text, Scope: other, AuthTime: number, ACR: text, Handle: other,
+			Act: &actor{Subject: text, ClientID: other, Act: &actor{Subject: other}}, MayAct: &party{Subject: text},
+			Lineage: []gatehouse.Ancestor{{ID: text, ClientID: other}, {ClientID: text, Handle: other, SessionID: text, KeyID: other}}}
 		same("claims", claims, claims.assemble())
 		same("few claims", accessClaims{}, accessClaims{}.assemble())
-		response := tokenResponse{text, other, number, text, other, text}
+		response := tokenResponse{text, other, other, number, text, other, text}
 		same("response", response, response.assemble())
-		answer := introspection{Active: i%2 == 0, Issuer: text, Subject: other, Audience: text, ClientID: other, Username: text, Scope: other, TokenType: text, Expiry: number, IssuedAt: number, ID: other, AuthTime: number, ACR: text, Handle: other}
+		answer := introspection{Active: i%2 == 0, Issuer: text, Subject: other, Audience: text, ClientID: other, Username: text, Scope: other, TokenType: text, Expiry: number, IssuedAt: number, ID: other, AuthTime: number, ACR: text, Handle: other, Act: claims.Act, MayAct: claims.MayAct, Lineage: claims.Lineage}
 		got, err := answer.assemble()
 		if err != nil {
 			t.Fatal(err)

@@ -223,7 +223,7 @@ func TestTX10PasswordAndOtherGrantTypes(t *testing.T) {
 	spec.Covers(t, "TX-10", "RFC6749-4.3-2", "RFC9700-2.4-1")
 	s := open(t)
 	for _, grant := range []string{
-		"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange",
+		"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer",
 		"urn:ietf:params:oauth:grant-type:device_code", "CLIENT_CREDENTIALS", "client_credentials ", "authorization_code\x01",
 	} {
 		for _, client := range []string{"web", "svc", "spa", "evil"} {

@@ -32,8 +32,9 @@ import (
 type broken struct {
 	*stage
 	http.Handler
-	db  *failing
-	log *fullLog
+	db       *failing
+	log      *fullLog
+	protocol *authserver.Server
 }
 
 // fullLog is a log that may have no room.
@@ -239,7 +240,7 @@ func (s *stage) breakable() *broken {
 	people := login.New(login.Config{Pages: pages, Store: db, Flow: protocol, Passwords: hasher, Counters: kv.NewMemory(kv.MemoryConfig{})})
 	mux, err := endpoint.NewMux(endpoint.Config{Rows: append(protocol.Rows(), people.Rows()...), Log: log, Tenancy: oneIssuer(s.URL), Origins: oneIssuer(s.URL)})
 	s.did(err)
-	return &broken{s, mux, f, lines}
+	return &broken{s, mux, f, lines, protocol}
 }
 
 // ask sends a request to the broken server with the browser's cookies.

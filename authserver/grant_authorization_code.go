@@ -27,7 +27,8 @@ func (s *Server) redeemCode(c *call) (minted, error) {
 	if err != nil {
 		return minted{}, s.unlessReplayed(c, code, err)
 	}
-	redemption := gatehouse.Redemption{ID: grant.ID, CodeHash: code.hash, AccessUntil: m.until, SessionID: grant.SessionID}
+	redemption := gatehouse.Redemption{ID: grant.ID, CodeHash: code.hash, AccessUntil: m.until, SessionID: grant.SessionID,
+		TellLogout: c.Client.BackchannelLogoutURI != ""}
 	if c.Client.MayUse(gatehouse.GrantRefreshToken) {
 		keys := s.grantKeys(c.tenant())
 		first, state := keys.firstRefresh(grant.ID)

@@ -28,6 +28,10 @@ type introspection struct {
 	AuthTime  int64  `json:"auth_time,omitempty"`
 	ACR       string `json:"acr,omitempty"`
 	Handle    string `json:"gid,omitempty"`
+	// RFC 8693 §4.1, §4.4, and of which tokens it was made.
+	Act     *actor               `json:"act,omitempty"`
+	MayAct  *party               `json:"may_act,omitempty"`
+	Lineage []gatehouse.Ancestor `json:"lineage,omitempty"`
 
 	own claims
 }
@@ -88,7 +92,7 @@ func (s *Server) introspect(c *call, text string) (answer introspection, genuine
 		Active: true, Issuer: claims.Issuer, Subject: claims.Subject, Audience: claims.Audience, ClientID: claims.ClientID,
 		Username: username, Scope: claims.Scope, TokenType: "Bearer", Expiry: claims.Expiry, IssuedAt: claims.IssuedAt,
 		ID: claims.ID, AuthTime: claims.AuthTime, ACR: claims.ACR, Handle: claims.Handle,
-		own: claims.own,
+		Act: claims.Act, MayAct: claims.MayAct, Lineage: claims.Lineage, own: claims.own,
 	}, true, nil
 }
 

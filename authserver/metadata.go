@@ -112,6 +112,8 @@ func (s *Server) metadata(r *endpoint.Request, known []gatehouse.Resource) oauth
 		ClaimsParameterSupported:                   true,
 		UILocalesSupported:                         s.Pages.Languages(),
 		AuthorizationResponseIssParameterSupported: true, // RFC 9207 §3
+		BackchannelLogoutSupported:                 true,
+		BackchannelLogoutSessionSupported:          true,
 	}
 	for _, row := range s.Rows() {
 		publish(&metadata, row, r.Tenant.Issuer)

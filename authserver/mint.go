@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"log/slog"
 	"time"
 
 	"gatehouse"
@@ -43,6 +44,13 @@ type accessClaims struct {
 	ACR      string `json:"acr,omitempty"`
 	// Handle ties the token to its grant.
 	Handle string `json:"gid,omitempty"`
+	// Act is who acts for the subject, MayAct who alone may (RFC 8693 §4.1,
+	// §4.4).
+	Act    *actor `json:"act,omitempty"`
+	MayAct *party `json:"may_act,omitempty"`
+	// Lineage are the tokens of which it was made by exchange, the first one
+	// first: what ended them ended it.
+	Lineage []gatehouse.Ancestor `json:"lineage,omitempty"`
 
 	// keyID names the key that signed a token that was read, own are the
 	// tenant's own claims in it, and user is whom its sub stands for.
@@ -64,17 +72,19 @@ type idClaims struct {
 	AMR       []string `json:"amr,omitempty"`
 	ATHash    string   `json:"at_hash,omitempty"`
 	SessionID string   `json:"sid,omitempty"`
+	MayAct    *party   `json:"may_act,omitempty"` // RFC 8693 §4.4
 }
 
 // tokenResponse is the successful answer of the token endpoint (RFC 6749
 // §5.1, OpenID Connect Core §3.1.3.3).
 type tokenResponse struct {
-	AccessToken  string `json:"access_token"`
-	TokenType    string `json:"token_type"`
-	ExpiresIn    int64  `json:"expires_in"`
-	Scope        string `json:"scope,omitempty"`
-	RefreshToken string `json:"refresh_token,omitempty"`
-	IDToken      string `json:"id_token,omitempty"`
+	AccessToken     string `json:"access_token"`
+	IssuedTokenType string `json:"issued_token_type,omitempty"` // RFC 8693 §2.2.1
+	TokenType       string `json:"token_type"`
+	ExpiresIn       int64  `json:"expires_in"`
+	Scope           string `json:"scope,omitempty"`
+	RefreshToken    string `json:"refresh_token,omitempty"`
+	IDToken         string `json:"id_token,omitempty"`
 }
 
 // minted are tokens that exist but were not handed out.
@@ -85,6 +95,8 @@ type minted struct {
 	until time.Time
 	// rowless says that nothing but the log tells of them.
 	rowless bool
+	// told is what the log tells of them beside what it tells of all.
+	told []slog.Attr
 }
 
 type tenantStore interface {
@@ -100,6 +112,8 @@ type ticket struct {
 	// nonce goes into the ID token of the code's redemption, not into later
 	// ones (OpenID Connect Core §12.2).
 	nonce string
+	// made is what a token is made of by exchange, nil for others.
+	made *exchanged
 }
 
 // mayIssue decides whether this client, and the user behind the grant, may
@@ -134,7 +148,10 @@ func (s *Server) mint(c *call, t ticket) (minted, error) {
 		return minted{}, oauth.Refuse("tenant-disabled", oauth.UnauthorizedClient, "This issuer was switched off.")
 	}
 	now := s.Store.Now()
-	m := minted{jti: rand.Text(), until: now.Add(s.accessLifetime(c, t.resource)), rowless: t.grant == nil}
+	m := minted{jti: rand.Text(), until: now.Add(s.accessLifetime(c, t.resource)), rowless: t.grant == nil || t.made != nil}
+	if t.made != nil { // it never outlives what it is made of
+		m.until = sooner(m.until, t.made.until)
+	}
 	access, err := s.accessToken(c, t, m, now)
 	if err != nil {
 		return minted{}, err
@@ -143,7 +160,7 @@ func (s *Server) mint(c *call, t ticket) (minted, error) {
 		AccessToken: access, TokenType: "Bearer", Scope: t.scope.String(),
 		ExpiresIn: m.until.Unix() - now.Unix(),
 	}
-	if t.grant != nil && t.scope.Has("openid") {
+	if t.grant != nil && t.made == nil && t.scope.Has("openid") {
 		m.response.IDToken, err = s.idToken(c, t, access, now)
 	}
 	return m, err
@@ -159,7 +176,10 @@ func (s *Server) accessLifetime(c *call, resource gatehouse.Resource) time.Durat
 func (s *Server) accessToken(c *call, t ticket, m minted, now time.Time) (string, error) {
 	facts := accessClaims{
 		Issuer: c.Tenant.Issuer, Subject: c.Client.ID, Audience: t.resource.Identifier,
-		Expiry: m.until.Unix(), IssuedAt: now.Unix(), ID: m.jti, ClientID: c.Client.ID, Scope: t.scope.String(),
+		Expiry: m.until.Unix(), IssuedAt: now.Unix(), ID: m.jti, ClientID: c.Client.ID, Scope: t.scope.String(), MayAct: mayActFor(c.Client),
+	}
+	if t.made != nil {
+		facts.Subject, facts.Act, facts.Lineage = t.made.subject, t.made.act, t.made.lineage
 	}
 	var own claims
 	if t.grant != nil {
@@ -189,11 +209,15 @@ func (s *Server) accessToken(c *call, t ticket, m minted, now time.Time) (string
 	return s.sign(c.tenant(), algorithm, "at+jwt", payload) // RFC 9068 §2.1
 }
 
-func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (string, error) {
-	algorithm := defaultIDTokenAlg
-	if c.Client.IDTokenSignedResponseAlg != "" {
-		algorithm = jose.Algorithm(c.Client.IDTokenSignedResponseAlg)
+func idTokenAlg(client gatehouse.Client) jose.Algorithm {
+	if client.IDTokenSignedResponseAlg != "" {
+		return jose.Algorithm(client.IDTokenSignedResponseAlg)
 	}
+	return defaultIDTokenAlg
+}
+
+func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (string, error) {
+	algorithm := idTokenAlg(c.Client)
 	subject, err := s.subjectFor(c.Context(), c.tenant(), c.Client, t.grant.Subject)
 	if err != nil {
 		return "", err
@@ -206,7 +230,7 @@ func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (strin
 		Issuer: c.Tenant.Issuer, Subject: subject, Audience: c.Client.ID,
 		Expiry: now.Add(c.Tenant.Settings.IDTokenLifetime.Std()).Unix(), IssuedAt: now.Unix(),
 		AuthTime: t.grant.AuthTime.Unix(), Nonce: t.nonce, ACR: t.grant.ACR, AMR: t.grant.AMR,
-		ATHash: accessTokenHash(algorithm, access), SessionID: t.grant.SessionID,
+		ATHash: accessTokenHash(algorithm, access), SessionID: t.grant.SessionID, MayAct: mayActFor(c.Client),
 	})
 	if err != nil {
 		return "", err
@@ -216,6 +240,44 @@ func (s *Server) idToken(c *call, t ticket, access string, now time.Time) (strin
 	}
 	s.warnOfSize(c, "ID token", payload, own)
 	return s.sign(c.tenant(), algorithm, "JWT", payload)
+}
+
+// logoutClaims are the claims of a logout token (OpenID Connect Back-Channel
+// Logout §2.4). There is no nonce, so that none passes for an ID token.
+type logoutClaims struct {
+	Issuer    string              `json:"iss"`
+	Subject   string              `json:"sub"`
+	Audience  string              `json:"aud"`
+	Expiry    int64               `json:"exp"`
+	IssuedAt  int64               `json:"iat"`
+	ID        string              `json:"jti"`
+	Events    map[string]struct{} `json:"events"`
+	SessionID string              `json:"sid"`
+}
+
+const (
+	// logoutTokenLife is as long as a logout token is good: "at most two minutes"
+	// (Back-Channel Logout §2.4).
+	logoutTokenLife = 2 * time.Minute
+	logoutEvent     = "http://schemas.openid.net/event/backchannel-logout"
+)
+
+// logoutToken makes the token that tells a client of the end of a session: by
+// the sub and the sid of its ID tokens, signed as they are.
+func (s *Server) logoutToken(ctx context.Context, tenant gatehouse.Tenant, client gatehouse.Client, notice gatehouse.LogoutNotice) (string, error) {
+	subject, err := s.subjectFor(ctx, tenant.ID, client, notice.Subject)
+	if err != nil {
+		return "", err
+	}
+	now := s.Store.Now()
+	payload, err := json.Marshal(logoutClaims{
+		Issuer: tenant.Issuer, Subject: subject, Audience: client.ID, Expiry: now.Add(logoutTokenLife).Unix(), IssuedAt: now.Unix(),
+		ID: rand.Text(), Events: map[string]struct{}{logoutEvent: {}}, SessionID: notice.ToldSID,
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.sign(tenant.ID, idTokenAlg(client), "logout+jwt", payload)
 }
 
 func (s *Server) sign(tenant gatehouse.TenantID, algorithm jose.Algorithm, typ string, payload []byte) (string, error) {

@@ -44,6 +44,8 @@ type store interface {
 	revocationStore
 	feedStore
 	logoutStore
+	exchangeStore
+	logoutQueue
 	Now() time.Time
 }
 

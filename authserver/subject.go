@@ -46,7 +46,7 @@ type handleStore interface {
 // user behind a pairwise sub. Whether it has ended, TokenEnded was asked.
 func (s *Server) grantOf(ctx context.Context, tenant gatehouse.TenantID, claims accessClaims) (gatehouse.Grant, bool, error) {
 	grant, found, err := s.Store.GrantTermsOfHandle(ctx, tenant, claims.Handle)
-	return grant, found && grant.ClientID == claims.ClientID, err
+	return grant, found && grant.ClientID == claims.rootClient(), err
 }
 
 // userOf returns the subject of the user that an access token acts for, "" if

@@ -20,6 +20,7 @@ var grantTypes = []struct {
 	{gatehouse.GrantAuthorizationCode, (*Server).redeemCode},
 	{gatehouse.GrantRefreshToken, (*Server).refresh},
 	{gatehouse.GrantClientCredentials, (*Server).clientCredentials},
+	{gatehouse.GrantTokenExchange, (*Server).exchange},
 }
 
 func grantTypeNames() []string {
@@ -112,6 +113,7 @@ func (s *Server) logIssued(c *call, m minted) error {
 		slog.String("tenant", string(c.tenant())), slog.String("client_id", c.Client.ID),
 		slog.String("grant_type", c.Form.Get("grant_type")), slog.String("jti", m.jti),
 		slog.String("scope", m.response.Scope), slog.String("request", c.ID))
+	line.AddAttrs(m.told...)
 	if err := s.Log.Handler().Handle(c.Context(), line); err != nil && m.rowless { // slog.Logger would keep the error to itself
 		return oauth.Refuse("issued-untold", oauth.TemporarilyUnavailable, "The server cannot write its log at present, and issues no token of which nothing would tell.").
 			After(logAgainAfter).Because(err)

@@ -245,6 +245,13 @@ func (g *guarded) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// CloseIdleConnections is what an *http.Client's method of that name calls.
+func (g *guarded) CloseIdleConnections() {
+	if next, can := g.next.(interface{ CloseIdleConnections() }); can {
+		next.CloseIdleConnections()
+	}
+}
+
 // bounded is a body that fails once it has given as much as it may.
 type bounded struct {
 	body io.ReadCloser

@@ -42,6 +42,9 @@ type Options struct {
 	// Redis is the address of a Redis server of this machine, to be shared by
 	// several servers; there is none when empty.
 	Redis string
+	// Allow are addresses that clients may name although they are special, as
+	// egress.allow has them: those of a test's own receivers.
+	Allow []string
 	// Clock is read in place of the system's clock, which a test may so set
 	// ahead and back; time.Now when nil.
 	Clock func() time.Time
@@ -90,7 +93,7 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		options.Data = t.TempDir()
 	}
 	config := server.Config{
-		PublicURL: options.PublicURL, Data: options.Data, Log: server.Log{Level: "debug", Access: true},
+		PublicURL: options.PublicURL, Data: options.Data, Egress: server.Egress{Allow: options.Allow}, Log: server.Log{Level: "debug", Access: true},
 		// The least that the configuration accepts: tests sign in often.
 		PasswordHashing: server.PasswordHashing{MemoryMiB: 19, Passes: 1, Slots: 2},
 		// Counted, and read by MetricsHandler: nothing listens here.

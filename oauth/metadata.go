@@ -35,6 +35,8 @@ type ServerMetadata struct {
 	RequestParameterSupported                  bool     `json:"request_parameter_supported"`
 	RequestURIParameterSupported               bool     `json:"request_uri_parameter_supported"`
 	AuthorizationResponseIssParameterSupported bool     `json:"authorization_response_iss_parameter_supported"`
+	BackchannelLogoutSupported                 bool     `json:"backchannel_logout_supported"`
+	BackchannelLogoutSessionSupported          bool     `json:"backchannel_logout_session_supported"`
 	ServiceDocumentation                       string   `json:"service_documentation,omitempty"`
 	UILocalesSupported                         []string `json:"ui_locales_supported,omitempty"`
 }

@@ -69,6 +69,24 @@ func clients() collection[gatehouse.Client] {
 	}
 }
 
+// exchangeFacts tells a policy of token exchange in one line.
+func exchangeFacts(policy *gatehouse.TokenExchange) string {
+	if policy == nil {
+		return ""
+	}
+	text := "to " + strings.Join(policy.Audiences, " ")
+	if len(policy.Accepts) > 0 {
+		text = "from " + strings.Join(policy.Accepts, " ") + " " + text
+	}
+	if policy.IDTokens {
+		text += ", id_tokens"
+	}
+	if policy.Impersonation {
+		text += ", impersonation"
+	}
+	return text
+}
+
 func clientFacts(client gatehouse.Client) [][2]string {
 	list := func(values []string) string { return strings.Join(values, " ") }
 	switched := func(on bool) string {
@@ -84,6 +102,8 @@ func clientFacts(client gatehouse.Client) [][2]string {
 		{"post_logout_redirect_uris", list(client.PostLogoutRedirectURIs)}, {"scope", client.Scope},
 		{"default_resource", client.DefaultResource}, {"introspects", list(client.Introspects)},
 		{"revocation_feed", switched(client.RevocationFeed)},
+		{"backchannel_logout_uri", client.BackchannelLogoutURI},
+		{"token_exchange", exchangeFacts(client.TokenExchange)}, {"may_act", client.MayAct},
 		{"application_type", client.ApplicationType}, {"id_token_signed_response_alg", client.IDTokenSignedResponseAlg},
 		{"client_uri", client.ClientURI}, {"logo_uri", client.LogoURI}, {"policy_uri", client.PolicyURI}, {"tos_uri", client.TosURI},
 		{"contacts", list(client.Contacts)}, {"form_action_origins", list(client.FormActionOrigins)}, {"jwks", string(client.JWKS)},

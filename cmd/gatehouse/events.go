@@ -236,10 +236,11 @@ func printEvent(w io.Writer, e gatehouse.Event, asJSON bool) error {
 // kindNames are the kinds of events, in the order of their declaration.
 func kindNames() []string {
 	return []string{
-		"login.succeeded", "login.failed", "login.new_device", "logout", "session.ended", "consent.given",
+		"login.succeeded", "login.failed", "login.new_device", "logout", "session.ended",
+		"logout.delivered", "logout.failed", "logout.given_up", "consent.given",
 		"consent.denied", "consent.withdrawn", "code.issued", "code.redeemed", "grant.ended", "code.replayed",
 		"refresh.replayed", "refresh.redelivered", "refresh.lost_state", "token.revoked",
-		"code.wrong_verifier", "key.created", "key.planned", "key.revoked", "key.removed",
+		"token.exchanged", "code.wrong_verifier", "key.created", "key.planned", "key.revoked", "key.removed",
 		"backup.restored", "tenant.applied", "tenant.changed", "client.changed", "user.changed",
 		"resource.changed", "settings.changed",
 	}

@@ -13,7 +13,7 @@ import (
 
 // What this version has, as the errors name it.
 var (
-	grantTypes     = []string{gatehouse.GrantAuthorizationCode, gatehouse.GrantRefreshToken, gatehouse.GrantClientCredentials}
+	grantTypes     = []string{gatehouse.GrantAuthorizationCode, gatehouse.GrantRefreshToken, gatehouse.GrantClientCredentials, gatehouse.GrantTokenExchange}
 	authMethods    = []string{gatehouse.AuthClientSecretBasic, gatehouse.AuthClientSecretPost, gatehouse.AuthNone}
 	profiles       = []string{string(gatehouse.ProfileOAuth21), string(gatehouse.ProfileOIDC)}
 	idTokenAlgs    = []string{"RS256", "ES256", "EdDSA", "PS256"}
@@ -53,6 +53,8 @@ func Register(wanted gatehouse.ClientMetadata, in Surroundings) (gatehouse.Clien
 	r.checkKeys()
 	r.checkSwitches()
 	r.checkOpenID()
+	r.checkExchange()
+	r.checkLogout()
 	return r.ClientMetadata, r.wrong.list
 }
 

@@ -19,5 +19,8 @@ func Weaknesses(client gatehouse.Client) []string {
 	if client.InsecureShortSecret {
 		say("insecure_short_secret: the secret may have fewer than %d characters", MinSecretLength)
 	}
+	if policy := client.TokenExchange; policy != nil && policy.Impersonation {
+		say("token_exchange.impersonation: tokens that it exchanges do not tell that it acts")
+	}
 	return list
 }

@@ -34,6 +34,13 @@ const (
 	LoginBusy      = "busy"
 )
 
+// Outcomes of an attempt to tell a client of a logout.
+const (
+	LogoutDelivered = "delivered"
+	LogoutFailed    = "failed"
+	LogoutGivenUp   = "given_up"
+)
+
 // Config says what can be counted.
 type Config struct {
 	Version string
@@ -69,6 +76,7 @@ type Metrics struct {
 	refused  counters
 	refresh  counters
 	logins   counters
+	logouts  counters
 }
 
 // counters are resolved once, so that counting is one atomic addition.
@@ -101,6 +109,8 @@ func New(config Config) *Metrics {
 		[]string{RefreshRotated, RefreshRedelivered, RefreshReplayed, RefreshLostState, RefreshExpired, RefreshEnded})
 	m.logins = m.counters("gatehouse_logins_total", "Sign-ins with a name and a password, by what became of them.", "outcome",
 		[]string{LoginSucceeded, LoginWrong, LoginThrottled, LoginBusy})
+	m.logouts = m.counters("gatehouse_backchannel_logouts_total", "Attempts to tell a client of a logout by back channel, by what became of them.", "outcome",
+		[]string{LogoutDelivered, LogoutFailed, LogoutGivenUp})
 	m.watch(config)
 	return m
 }
@@ -166,3 +176,6 @@ func (m *Metrics) Refreshed(outcome string) { m.refresh.add(outcome) }
 
 // SignedIn counts what became of a sign-in.
 func (m *Metrics) SignedIn(outcome string) { m.logins.add(outcome) }
+
+// LogoutTold counts what became of an attempt to tell a client of a logout.
+func (m *Metrics) LogoutTold(outcome string) { m.logouts.add(outcome) }

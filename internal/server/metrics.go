@@ -135,6 +135,17 @@ func (c counting) CreateSession(ctx context.Context, tenant gatehouse.TenantID, 
 	return created, err
 }
 
+var logoutOutcomes = map[gatehouse.LogoutOutcome]string{
+	gatehouse.LogoutDelivered: metrics.LogoutDelivered, gatehouse.LogoutFailed: metrics.LogoutFailed, gatehouse.LogoutGivenUp: metrics.LogoutGivenUp,
+}
+
+// toldLogout counts what became of an attempt to tell a client of a logout.
+func (s *Server) toldLogout(outcome gatehouse.LogoutOutcome) {
+	if s.metrics != nil {
+		s.metrics.LogoutTold(logoutOutcomes[outcome])
+	}
+}
+
 // metricsListener listens where the metrics are read; nil when nowhere.
 func (s *Server) metricsListener(ctx context.Context) (net.Listener, error) {
 	if s.metrics == nil {

@@ -30,11 +30,14 @@ func freeAddress(t *testing.T) string {
 }
 
 // runMeasured starts a server whose metrics can be read at the address.
-func runMeasured(t *testing.T) (r *running, address string) {
+func runMeasured(t *testing.T, changes ...func(*Server)) (r *running, address string) {
 	t.Helper()
 	address = freeAddress(t)
 	r = &running{log: &record{}, scheme: "http", stopped: make(chan struct{})}
 	r.Server = open(t, Config{PublicURL: "http://127.0.0.1:8080", Data: dataDirectory(t), Metrics: Metrics{Listen: address}}, r.log.logger())
+	for _, change := range changes {
+		change(r.Server)
+	}
 	r.listen(t)
 	return r, address
 }

@@ -84,6 +84,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.sweep(ctx) })
 	background.Go(func() { s.keys.Run(ctx, s.log) })
+	background.Go(func() { s.logouts.Run(ctx) })
 	background.Go(func() { s.serveControl(ctx, socket) })
 	background.Go(func() { s.serveMetrics(ctx, scrapes) })
 	background.Go(func() {

@@ -44,6 +44,7 @@ type Server struct {
 	hasher   *secret.Hasher
 	metrics  *metrics.Metrics // nil when nobody reads them
 	tracer   *tracing.Tracer  // nil when nothing is traced
+	logouts  *authserver.Logouts
 	limits   listenerLimits
 	clock    func() time.Time // for what is not in the database
 }
@@ -227,6 +228,7 @@ func (s *Server) assemble() error {
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})
+	s.logouts = &authserver.Logouts{Server: s.protocol, HTTP: s.outbound.HTTP(), Tenant: places.tenant, Told: s.toldLogout}
 	people := login.New(login.Config{Pages: pages, Store: counted, Flow: s.protocol, Passwords: s.hasher, Counters: s.counters()})
 	rows := slices.Concat(s.protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
@@ -257,6 +259,10 @@ func (s *Server) Keys() *keyring.Keyring { return s.keys }
 
 // Store returns the server's database.
 func (s *Server) Store() *store.Store { return s.store }
+
+// Logouts delivers to clients what they are to be told of logouts. Serve does it
+// all the time.
+func (s *Server) Logouts() *authserver.Logouts { return s.logouts }
 
 // Outbound fetches what clients and users point to, within the rules of the
 // egress settings.

@@ -198,6 +198,9 @@ func (s *Store) DeleteClient(ctx context.Context, tenant gatehouse.TenantID, id 
 		if _, err := a.exec(sqlDropConsentsOfClient, a.tenant, id); err != nil {
 			return false, err
 		}
+		if _, err := a.exec(sqlDropLogoutsOf, a.tenant, id); err != nil {
+			return false, err
+		}
 		ended, err := a.endRows(sqlEndGrantsOfClient, gatehouse.EndedByClientRemoved, id)
 		if err != nil {
 			return false, err

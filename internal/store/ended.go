@@ -38,6 +38,8 @@ func claimOf(kind string) (claim revocation.Claim, watermark bool) {
 		return revocation.GrantHandle, false
 	case endingToken:
 		return revocation.TokenID, false
+	case endingSession:
+		return revocation.SessionID, false
 	case endingClient:
 		return revocation.ClientID, true
 	case endingSubject:
@@ -150,7 +152,7 @@ func (m *endings) ended(ctx context.Context, tenant gatehouse.TenantID, token ga
 	set, found := k.sets.Load(tenant)
 	ended = found && set.(*revocation.Set).Ended(revocation.Token{
 		GrantHandle: token.Handle, ID: token.ID, ClientID: token.ClientID, Subject: token.Subject,
-		Issuer: string(tenant), KeyID: token.KeyID, IssuedAt: token.IssuedAt,
+		Issuer: string(tenant), SessionID: token.SessionID, KeyID: token.KeyID, IssuedAt: token.IssuedAt,
 	})
 	return ended, k.serves(), nil // now: the sets may have been dropped meanwhile
 }

@@ -15,6 +15,7 @@ const (
 	endingSubject = "subject" // tokens of a user issued until a time
 	endingTenant  = "tenant"  // all tokens issued until a time
 	endingKey     = "key"     // tokens signed with the key of this kid
+	endingSession = "session" // tokens that were made of ID tokens of this sid
 )
 
 const (
@@ -128,15 +129,28 @@ func (s *Store) RevokeToken(ctx context.Context, tenant gatehouse.TenantID, jti 
 }
 
 // TokenEnded says whether an access token was ended before its expiry: itself, with its grant, with
-// everything that its client, subject or tenant had, or with the key that signed it.
+// everything that its client, subject or tenant had, or with the key that signed it; or one of the
+// tokens was of which it was made.
 //
 // What ended at this process is told at once, what ended elsewhere a quarter of a second later at most.
 func (s *Store) TokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
+	ended, err := s.tokenEnded(ctx, tenant, token)
+	for i := 0; i < len(token.Ancestors) && !ended && err == nil; i++ {
+		// An ancestor was live when it was exchanged: what ended it since had it issued until then.
+		a := token.Ancestors[i]
+		ended, err = s.tokenEnded(ctx, tenant, gatehouse.TokenFacts{
+			Handle: a.Handle, ID: a.ID, ClientID: a.ClientID, KeyID: a.KeyID, SessionID: a.SessionID, IssuedAt: token.IssuedAt,
+		})
+	}
+	return ended, err
+}
+
+func (s *Store) tokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
 	if ended, known, err := s.endings.ended(ctx, tenant, token); err != nil || known {
 		return ended, err
 	}
 	return read(ctx, s, "looking for the end of a token", func(c *connection) (bool, error) {
 		var kind string
-		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt), token.KeyID)
+		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt), token.KeyID, token.SessionID)
 	})
 }

@@ -137,6 +137,11 @@ func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redem
 		if err := a.engine.holdGrant(a, redemption.ID); err != nil {
 			return 0, err
 		}
+		if redemption.TellLogout { // the session cannot end unseen meanwhile
+			if err := a.engine.seizeSession(a, redemption.SessionID); err != nil {
+				return 0, err
+			}
+		}
 		refresh, hasRefresh := redemption.Refresh, int64(0)
 		if len(refresh.Hash) > 0 {
 			hasRefresh = 1
@@ -148,6 +153,11 @@ func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redem
 			millis(redemption.AccessUntil.Add(skew)), hasRefresh, gatehouse.MaxWrongVerifiers, redemption.SessionID)
 		if err != nil {
 			return 0, err
+		}
+		if accepted && redemption.TellLogout {
+			if _, err := a.exec(sqlAddLogoutNotice, a.tenant, event.SessionID, event.ClientID, event.Subject, millis(a.now)); err != nil {
+				return 0, err
+			}
 		}
 		if accepted {
 			return gatehouse.RedeemAccepted, a.tell(event, gatehouse.EventCodeRedeemed)

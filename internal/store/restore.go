@@ -51,6 +51,9 @@ func (s *Store) EndEverything(ctx context.Context, tenant gatehouse.TenantID, ev
 		if err != nil {
 			return done, err
 		}
+		if _, err := a.exec(sqlNotifyAllLogouts, a.tenant, millis(a.now)); err != nil {
+			return done, err
+		}
 		if err := a.endTokensOf(endingTenant, string(a.tenant)); err != nil {
 			return done, err
 		}

@@ -55,14 +55,14 @@ func (s *Store) CreateSession(ctx context.Context, tenant gatehouse.TenantID, ha
 }
 
 func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gatehouse.Event) error {
-	replaced, err := a.endSessions(sqlEndSessionByHash, old[:], gatehouse.EndedByNewLogin, cause)
+	replaced, err := a.endSessionRows(sqlEndSessionByHash, old[:], gatehouse.EndedByNewLogin, cause)
 	if err != nil {
 		return err
 	}
-	for _, r := range replaced {
+	for i, r := range replaced {
 		if r.subject == session.Subject {
-			_, err = a.exec(sqlMoveGrants, a.tenant, r.id, session.ID)
-		} else {
+			err = a.moveSession(r.id, session)
+		} else if err = a.notifyLogout(replaced[i : i+1]); err == nil {
 			_, err = a.endGrants(sqlEndGrantsOfSession, gatehouse.EndedByNewLogin, cause, r.id)
 		}
 		if err != nil {
@@ -70,6 +70,15 @@ func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gate
 		}
 	}
 	return nil
+}
+
+// moveSession has what stood on a session stand on the one that takes its place.
+func (a *act) moveSession(old string, session gatehouse.Session) error {
+	if _, err := a.exec(sqlMoveGrants, a.tenant, old, session.ID); err != nil {
+		return err
+	}
+	_, err := a.exec(sqlMoveLogoutNotices, a.tenant, old, session.ID, millis(session.ExpiresAt))
+	return err
 }
 
 // Session returns the session of a cookie if it lives: not ended, not past its expiry, seen within
@@ -113,15 +122,26 @@ func (s *Store) EndSession(ctx context.Context, tenant gatehouse.TenantID, sessi
 	})
 }
 
-type endedSession struct{ id, subject string }
+type endedSession struct {
+	id, subject    string
+	exchangedUntil time.Time
+}
 
 // endSessions ends the sessions that the statement selects by key and, if there is one, a second
-// value, and tells each end.
+// value, tells each end, and has the clients told that had tokens in them.
 func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, cause gatehouse.Event, second ...any) ([]endedSession, error) {
+	ended, err := a.endSessionRows(text, key, reason, cause, second...)
+	if err != nil {
+		return nil, err
+	}
+	return ended, a.notifyLogout(ended)
+}
+
+func (a *act) endSessionRows(text string, key any, reason gatehouse.EndReason, cause gatehouse.Event, second ...any) ([]endedSession, error) {
 	var ended []endedSession
 	err := a.each(text, func(scan func(...any) error) error {
 		var s endedSession
-		if err := scan(&s.id, &s.subject); err != nil {
+		if err := scan(&s.id, &s.subject, moment(&s.exchangedUntil)); err != nil {
 			return err
 		}
 		ended = append(ended, s)
@@ -135,6 +155,9 @@ func (a *act) endSessions(text string, key any, reason gatehouse.EndReason, caus
 		kind = gatehouse.EventLogout
 	}
 	for _, s := range ended {
+		if s.exchangedUntil.Add(skew).After(a.now) {
+			a.addEnding(endingSession, s.id, s.exchangedUntil)
+		}
 		event := gatehouse.Event{Subject: s.subject, SessionID: s.id, By: cause.By, Actor: cause.Actor}
 		if err := a.tell(event, kind, "reason", string(reason)); err != nil {
 			return nil, err

@@ -8,9 +8,9 @@ const (
 	sqlSessionsOfUser = `SELECT ` + columnsOfSession + ` FROM sessions WHERE tenant = $1 AND subject = $2 AND ended_at = 0 AND expires_at > $3
 		AND (CAST($4 AS BIGINT) = 0 OR last_seen_at > $4) ORDER BY created_at DESC, id LIMIT $5`
 	sqlEndSessionOfUser = `UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE tenant = $1 AND id = $2 AND subject = $5 AND ended_at = 0
-		RETURNING id, subject`
+		RETURNING id, subject, exchanged_until`
 	sqlEndOtherSessions = `UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE tenant = $1 AND subject = $2 AND id <> $5 AND ended_at = 0
-		RETURNING id, subject`
+		RETURNING id, subject, exchanged_until`
 
 	// Two sign-ins at once wait for each other here, so that both count right.
 	sqlLockUser = `UPDATE users SET updated_at = updated_at WHERE tenant = $1 AND subject = $2`

@@ -92,7 +92,7 @@ const (
 			OR kind = 'client' AND value = $4 AND issued_before >= $6
 			OR kind = 'subject' AND value = $5 AND issued_before >= $6
 			OR kind = 'tenant' AND issued_before >= $6
-			OR kind = 'key' AND value = $7) LIMIT 1`
+			OR kind = 'key' AND value = $7 OR kind = 'session' AND value = $8) LIMIT 1`
 	sqlSweepEndings = `DELETE FROM endings WHERE tenant = $1 AND (kind, value) IN (SELECT kind, value FROM endings
 		WHERE tenant = $1 AND until < $2 ORDER BY until LIMIT $3)`
 	// $2 place, $3 how far, $4 now.

@@ -37,4 +37,5 @@ const (
 	sqlSweepNextInSessions = `SELECT tenant FROM sessions WHERE tenant > $1 ORDER BY tenant LIMIT 1`
 	sqlSweepNextInEndings  = `SELECT tenant FROM endings WHERE tenant > $1 ORDER BY tenant LIMIT 1`
 	sqlSweepNextInEvents   = `SELECT tenant FROM events WHERE tenant > $1 ORDER BY tenant LIMIT 1`
+	sqlSweepNextInLogouts  = `SELECT tenant FROM logout_notices WHERE tenant > $1 ORDER BY tenant LIMIT 1`
 )

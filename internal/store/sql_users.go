@@ -39,11 +39,11 @@ const (
 		AND EXISTS (SELECT 1 FROM users WHERE users.tenant = $1 AND users.subject = sessions.subject AND users.disabled_at = 0)`
 	sqlTouchSession = `UPDATE sessions SET last_seen_at = $3 WHERE tenant = $1 AND id = $2 AND ended_at = 0 AND last_seen_at < $3`
 	sqlEndSession   = `UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE tenant = $1 AND id = $2 AND ended_at = 0
-		RETURNING id, subject`
+		RETURNING id, subject, exchanged_until`
 	sqlEndSessionByHash = `UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE tenant = $1 AND hash = $2 AND ended_at = 0
-		RETURNING id, subject`
+		RETURNING id, subject, exchanged_until`
 	sqlEndSessionsOfUser = `UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE tenant = $1 AND subject = $2 AND ended_at = 0
-		RETURNING id, subject`
+		RETURNING id, subject, exchanged_until`
 	sqlSweepSessions = `DELETE FROM sessions WHERE tenant = $1 AND hash IN (SELECT hash FROM sessions
 		WHERE tenant = $1 AND expires_at < $2 ORDER BY expires_at LIMIT $3)`
 

@@ -20,7 +20,7 @@ var untenanted = []string{
 	"sqlCountKeyChange", "sqlKeyChangeCount", "sqlNextTenant", "sqlTenants", "sqlTenantHosts",
 	"sqlSeq", "sqlMoveSeq", "sqlMoveEndings", "sqlEndingsAfter", "sqlCountEndings",
 	"sqlKeyEncryptionKey", "sqlSetKeyEncryptionKey",
-	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents",
+	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents", "sqlSweepNextInLogouts", "sqlDueLogouts",
 	"sqlKVAdd", "sqlKVSet", "sqlKVSwap", "sqlKVPut", "sqlKVGet", "sqlKVTake", "sqlKVDelete", "sqlKVCount", "sqlKVSweep",
 }
 

@@ -24,11 +24,12 @@ func sweepings() []sweeping {
 		{sqlSweepNextInEndings, sqlSweepEndings, over},
 		{sqlSweepNextInSessions, sqlSweepSessions, retained},
 		{sqlSweepNextInEvents, sqlSweepEvents, retained},
+		{sqlSweepNextInLogouts, sqlSweepLogouts, over},
 	}
 }
 
-// Sweep removes, in small acts, keys that have expired, grants and endings that concern no living token, and sessions and
-// events older than the tenant's retention. It returns how many rows it removed, also with an
+// Sweep removes, in small acts, keys that have expired, grants and endings that concern no living token, notices of logouts
+// that never came, and sessions and events older than the tenant's retention. It returns how many rows it removed, also with an
 // error.
 func (s *Store) Sweep(ctx context.Context) (removed int, err error) {
 	s.endings.kept.Load().tidy(s.Now())

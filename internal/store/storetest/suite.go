@@ -27,6 +27,8 @@ func Run(t *testing.T, open Open) {
 		"texts":     texts,
 		"account":   account,
 		"feed":      feed,
+		"exchange":  exchange,
+		"logouts":   logouts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

@@ -14,11 +14,11 @@ import (
 )
 
 // shared are the methods that belong to no tenant.
-var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants", "Version"}
+var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "DueLogouts", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants", "Version"}
 
 // asked are the methods that picture asks.
 var asked = []string{
-	"Client", "Clients", "Consent", "Events", "FollowEndings", "Grant", "GrantTerms", "GrantTermsOfHandle", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
+	"Client", "Clients", "Consent", "Events", "FollowEndings", "Grant", "GrantOfSession", "GrantTerms", "GrantTermsOfHandle", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
 	"UserSessions", "Allowances", "SecurityEvents",
 }
 
@@ -29,6 +29,8 @@ func tenants(t *testing.T, open Open) {
 	maps.Copy(acts, accountActs())
 	maps.Copy(acts, keyActs())
 	maps.Copy(acts, makingActs())
+	maps.Copy(acts, exchangeActs())
+	maps.Copy(acts, logoutActs())
 	t.Run("every method is here", func(t *testing.T) {
 		known := make(map[string]bool)
 		for _, name := range append(shared, asked...) {
@@ -91,7 +93,7 @@ func (s *stage) furnishBoth() gatehouse.Grant {
 		s.ok(s.PutResource(s.Context(), tenant, gatehouse.Resource{Identifier: "https://api.example.com/"}, byCLI))
 		is(s.TB, true)(s.AddKeys(s.Context(), tenant, []gatehouse.StoredKey{{ID: "k1", Purpose: gatehouse.KeySign}}, true))
 		is(s.TB, gatehouse.CodeAccepted)(s.issued(tenant, issue))
-		is(s.TB, gatehouse.RedeemAccepted)(s.RedeemCode(s.Context(), tenant, s.redemption(issue.Grant)))
+		is(s.TB, gatehouse.RedeemAccepted)(s.RedeemCode(s.Context(), tenant, s.telling(issue.Grant)))
 		rotated, err := s.RotateRefresh(s.Context(), tenant, s.rotation(issue.Grant, 1, ""))
 		is(s.TB, gatehouse.RotateAccepted)(rotated.Outcome, err)
 		fresh := issue
@@ -145,6 +147,8 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 		look("terms", all(grant, found, err)...)
 		grant, found, err = s.GrantTermsOfHandle(ctx, tenant, second(g).Handle)
 		look("grant of handle", all(grant, found, err)...)
+		grant, found, err = s.GrantOfSession(ctx, tenant, sessionID, clientID)
+		look("grant of session", all(grant, found, err)...)
 	}
 	consents, err := s.Consent(ctx, tenant, subject, clientID)
 	look("consents", all(consents, err)...)
@@ -156,6 +160,7 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 	keys, err := s.Keys(ctx, tenant)
 	look("keys", all(keys, err)...)
 	s.pictureAccount(tenant, look)
+	look("clients to be told", s.due(tenant))
 	return b.String()
 }
 

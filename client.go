@@ -87,6 +87,9 @@ type ClientMetadata struct {
 	// tokens are about: their may_act claim (RFC 8693 §4.4). "" leaves it to
 	// the policies of those who exchange them.
 	MayAct string `yaml:"may_act" json:"may_act,omitempty"`
+	// RevocationFeed admits the client to the revocation feed: it learns what
+	// has ended of all clients' and users' tokens of the tenant.
+	RevocationFeed bool `yaml:"revocation_feed" json:"revocation_feed,omitempty"`
 	// SkipConsent leaves the consent page out for an application of the
 	// house itself. It is refused for public clients.
 	SkipConsent bool `yaml:"skip_consent" json:"skip_consent,omitempty"`

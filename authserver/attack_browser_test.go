@@ -294,7 +294,7 @@ func TestTwoTabs(t *testing.T) {
 }
 
 func TestHintsNeverSignInAndOnlyTrueOnesCount(t *testing.T) {
-	spec.Covers(t, "JW-13", "OIDCC-3.1.2.1-13")
+	spec.Covers(t, "JW-13", "OIDCC-3.1.2.1-13", "LO-02")
 	travel(t, func(s *stage) {
 		alice := s.tokens()
 		bob := s.anew(s.T)

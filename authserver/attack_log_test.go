@@ -104,8 +104,11 @@ var offlineScope = []string{"scope", offline}
 
 func TestLG01NoSecretReachesTheLogTheEventsOrTheDatabase(t *testing.T) {
 	spec.Covers(t, "LG-01", "RT-13", "RT-14", "SE-13", "RFC6750-5.2-3", "LG-04")
-	s := open(t)
+	s := openWith(t, gatehousetest.Options{Traces: true}) // what passes is searched for there, and in metrics and answers, too
 	secret := s.everything()
+	if seen := s.SecretsSeen(); seen < len(secret)/2 {
+		t.Errorf("%d secrets passed, and %d were noted", len(secret), seen)
+	}
 	s.did(s.Server().Close()) // at debug level, to the last line
 	log := s.Log()
 	if !strings.Contains(log, `"msg":"issued"`) || !strings.Contains(log, `"msg":"refused"`) || !strings.Contains(log, `"msg":"request"`) {
@@ -135,6 +138,7 @@ func TestLG02NoInputForgesALogLine(t *testing.T) {
 	spec.Covers(t, "LG-02")
 	s := open(t)
 	const forgery = "x\r\n{\"level\":\"INFO\",\"msg\":\"forged\"}\x1b[2J\u2028\u202e\"}"
+	s.Public(forgery) // which comes as a name, too
 	for _, target := range []string{"/authorize?client_id=" + url.QueryEscape(forgery), request("state", forgery), request("redirect_uri", forgery), request("scope", forgery), "/" + url.PathEscape(forgery)} {
 		s.plain(http.MethodGet, target, "User-Agent", "x\x1b[2J\u2028", "X-Request-Id", "forged", "Referer", "forged")
 	}

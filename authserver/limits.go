@@ -15,6 +15,7 @@ type limits struct {
 	token         *endpoint.Limiter
 	introspection *endpoint.Limiter
 	revocation    *endpoint.Limiter
+	feed          *endpoint.Limiter
 	// logins are clients that failed to authenticate, guesses codes and
 	// tokens that nobody issued. They are counted apart, so that neither uses
 	// up the other.
@@ -25,7 +26,7 @@ type limits struct {
 func newLimits(now func() time.Time) limits {
 	return limits{
 		token: endpoint.NewLimiter(now), introspection: endpoint.NewLimiter(now), revocation: endpoint.NewLimiter(now),
-		logins: endpoint.NewLimiter(now), guesses: endpoint.NewLimiter(now),
+		feed: endpoint.NewLimiter(now), logins: endpoint.NewLimiter(now), guesses: endpoint.NewLimiter(now),
 	}
 }
 

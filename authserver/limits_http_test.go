@@ -9,6 +9,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/gatehousetest"
+	"gatehouse/internal/spec"
 )
 
 // burst is how many failures the tests' limit lets pass at once.
@@ -59,6 +60,7 @@ func (s *stage) wantLimited(attempt func() gatehousetest.Answer) gatehousetest.A
 const thief, thiefsNeighbour = "[2001:db8:bad:1::1]:4711", "[2001:db8:bad:1::ffff]:4712"
 
 func TestGuessingCodesIsSlowed(t *testing.T) {
+	spec.Covers(t, "BF-07", "TM-03")
 	s := open(t, fewFailures)
 	code := s.code("client_id", "native", "redirect_uri", "http://127.0.0.1/cb", "scope", "openid")
 	guess := url.Values{"grant_type": {"authorization_code"}, "client_id": {"native"}, "code": {"ghc_" + strings.Repeat("A", 120)}, "redirect_uri": {"http://127.0.0.1/cb"}, "code_verifier": {verifier}}
@@ -72,6 +74,7 @@ func TestGuessingCodesIsSlowed(t *testing.T) {
 }
 
 func TestGuessingRefreshTokensIsSlowed(t *testing.T) {
+	spec.Covers(t, "BF-07")
 	s := open(t, fewFailures)
 	mine := s.tokens()
 	guess := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"ghr_" + strings.Repeat("A", 130)}}
@@ -83,6 +86,7 @@ func TestGuessingRefreshTokensIsSlowed(t *testing.T) {
 }
 
 func TestGuessingAccessTokensIsSlowed(t *testing.T) {
+	spec.Covers(t, "BF-07")
 	s := open(t, fewFailures)
 	mine := s.tokens()
 	for name, guess := range map[string]string{"opaque": "gha_" + strings.Repeat("A", 100), "JWT": mine.access[:len(mine.access)-4] + "AAAA"} {
@@ -107,6 +111,7 @@ func TestGuessingAccessTokensIsSlowed(t *testing.T) {
 }
 
 func TestGuessingAtIntrospectionIsSlowed(t *testing.T) {
+	spec.Covers(t, "BF-07")
 	s := open(t, fewFailures)
 	mine := s.tokens()
 	ask := func(token string) gatehousetest.Answer {
@@ -137,6 +142,7 @@ func TestGuessingAtIntrospectionIsSlowed(t *testing.T) {
 }
 
 func TestGuessingClientSecretsIsSlowed(t *testing.T) {
+	spec.Covers(t, "BF-07")
 	s := open(t, fewFailures)
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"photos:read"}}
 	wrong := url.Values{"grant_type": {"client_credentials"}, "client_id": {"svc"}, "client_secret": {"a-guess-that-is-long-enough-to-be-random"}}
@@ -170,6 +176,7 @@ func TestClientsHaveRatesOfTheirOwn(t *testing.T) {
 }
 
 func TestGuessingAtRevocationIsSlowed(t *testing.T) {
+	spec.Covers(t, "BF-07")
 	s := open(t, fewFailures)
 	mine := s.tokens()
 	for name, guess := range map[string]string{"opaque": "gha_" + strings.Repeat("A", 100), "refresh": "ghr_" + strings.Repeat("A", 130), "JWT": mine.access[:len(mine.access)-4] + "AAAA"} {

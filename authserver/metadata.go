@@ -131,6 +131,8 @@ func publish(metadata *oauth.ServerMetadata, row endpoint.Row, issuer string) {
 		"revocation_endpoint":    &metadata.RevocationEndpoint,
 		"introspection_endpoint": &metadata.IntrospectionEndpoint,
 		"end_session_endpoint":   &metadata.EndSessionEndpoint,
+
+		"revocation_feed_endpoint": &metadata.RevocationFeedEndpoint,
 	}
 	if member, found := members[row.Metadata]; found {
 		*member = issuer + row.Path

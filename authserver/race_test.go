@@ -203,7 +203,7 @@ func TestRefreshAgainstItsEnd(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := open(t)
-			for range rounds() / 4 {
+			for range rounds() {
 				issued := s.tokens()
 				acts := times(4, func() gatehousetest.Answer { return s.refresh(issued.refresh) })
 				answers := together(append(acts, func() gatehousetest.Answer { return test.end(s, issued) })...)
@@ -223,7 +223,7 @@ func TestRefreshAgainstItsEnd(t *testing.T) {
 // yields nothing that lasts.
 func TestRedemptionAgainstDisabling(t *testing.T) {
 	s := open(t)
-	for range rounds() / 4 {
+	for range rounds() {
 		code := s.code()
 		answers := together(func() gatehousetest.Answer { return s.redeem(code) }, func() gatehousetest.Answer {
 			_, err := s.store().DisableUser(t.Context(), gatehouse.DefaultTenant, "sub-of-alice", true, gatehouse.Event{Kind: gatehouse.EventUserChanged})

@@ -42,6 +42,7 @@ type store interface {
 	userStore
 	endingStore
 	revocationStore
+	feedStore
 	logoutStore
 	exchangeStore
 	logoutQueue
@@ -81,13 +82,14 @@ type Config struct {
 type Server struct {
 	Config
 	limits    limits
+	feeds     *feeds
 	shortened shortSecrets
 	documents documents
 }
 
 // New makes a Server.
 func New(config Config) *Server {
-	return &Server{Config: config, limits: newLimits(config.Store.Now)}
+	return &Server{Config: config, limits: newLimits(config.Store.Now), feeds: newFeeds()}
 }
 
 // Rows returns the endpoint table. Discovery is derived from it.
@@ -104,6 +106,7 @@ func (s *Server) Rows() []endpoint.Row {
 		{Name: "userinfo", Path: "/userinfo", Methods: both, Caller: endpoint.BearerToken, CORS: endpoint.KnownOrigin, Metadata: "userinfo_endpoint", Serve: s.serveUserinfo, Errors: bearerErrors},
 		{Name: "introspection", Path: "/introspect", Methods: post, Caller: endpoint.ClientCredentials, Metadata: "introspection_endpoint", Serve: s.serveIntrospect, Errors: endpoint.JSONErrors},
 		{Name: "revocation", Path: "/revoke", Methods: post, Caller: endpoint.ClientCredentials, CORS: endpoint.KnownOrigin, Metadata: "revocation_endpoint", Serve: s.serveRevoke, Errors: endpoint.JSONErrors},
+		{Name: FeedEndpoint, Path: "/revocations", Methods: post, Caller: endpoint.ClientCredentials, Metadata: "revocation_feed_endpoint", Serve: s.serveFeed, Errors: endpoint.JSONErrors},
 		{Name: "end-session", Path: "/logout", Methods: both, Caller: endpoint.Browser, Metadata: "end_session_endpoint", Serve: s.serveLogout, Errors: page},
 	}
 }

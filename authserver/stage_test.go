@@ -66,6 +66,7 @@ clients:
     client_secret: photos-api-secret-that-is-long-enough-to-be
     grant_types: [client_credentials]
     introspects: [https://photos.example]
+    revocation_feed: true
 users:
   - username: alice
     sub: sub-of-alice
@@ -113,7 +114,14 @@ func open(t *testing.T, changes ...func(*gatehouse.Settings)) *stage {
 // openAt is open for another issuer.
 func openAt(t *testing.T, issuer string, changes ...func(*gatehouse.Settings)) *stage {
 	t.Helper()
-	started := gatehousetest.Start(t, gatehousetest.Options{PublicURL: issuer, Data: furnished(t)})
+	return openWith(t, gatehousetest.Options{PublicURL: issuer}, changes...)
+}
+
+// openWith is open with further options.
+func openWith(t *testing.T, options gatehousetest.Options, changes ...func(*gatehouse.Settings)) *stage {
+	t.Helper()
+	options.Data = furnished(t)
+	started := gatehousetest.Start(t, options)
 	s := &stage{t, started, started.NewBrowser(t)}
 	if len(changes) > 0 {
 		s.set(changes...)

@@ -186,6 +186,7 @@ func TestStoriesOfResponseModes(t *testing.T) {
 	tell(t, "rfc7636/verifiers", `The verifier is compared with the challenge by its S256. The third wrong one of the right client kills the code.
 		RFC 7636 §4.1 and §4.6.`, func(s *story) {
 		spec.Covers(s.T, "RFC7636-4.1-1", "RFC7636-4.6-1", "RFC7636-4.4-1", "RFC9700-4.2.4-2", "RFC9700-4.5.3-1", "PK-04")
+		s.Public(challenge) // which is sent as a verifier below
 		code := s.code()
 		s.note("Empty, too short, with a character that no verifier has.")
 		s.wants(s.exchangeAs(code, webCallback, ""), http.StatusBadRequest, "invalid_grant")

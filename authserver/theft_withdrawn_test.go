@@ -187,6 +187,7 @@ func TestWhatEndsGrants(t *testing.T) {
 // TestADisabledClientHasNothing: its access tokens are over for good, its
 // grants wait until it is enabled again.
 func TestADisabledClientHasNothing(t *testing.T) {
+	spec.Covers(t, "AD-08")
 	s := open(t)
 	issued, waiting := s.tokens(), s.code()
 	disable := func(disabled bool) {
@@ -254,6 +255,7 @@ func TestRevocation(t *testing.T) {
 }
 
 func TestSecretRotationOverlaps(t *testing.T) {
+	spec.Covers(t, "TM-01")
 	travel(t, func(s *stage) {
 		const successor = "web-successor-that-is-long-enough-to-be-random"
 		issued := s.tokens()

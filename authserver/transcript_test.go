@@ -317,11 +317,12 @@ var registeredErrors = map[string]string{
 	"/authorize": `invalid_request unauthorized_client access_denied unsupported_response_type invalid_scope server_error temporarily_unavailable
 		interaction_required login_required account_selection_required consent_required request_not_supported request_uri_not_supported
 		registration_not_supported invalid_target unmet_authentication_requirements`,
-	"/consent":    "access_denied",
-	"/token":      "invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope invalid_target server_error temporarily_unavailable",
-	"/revoke":     "invalid_request invalid_client unsupported_token_type server_error temporarily_unavailable",
-	"/introspect": "invalid_request invalid_client invalid_token server_error temporarily_unavailable",
-	"/userinfo":   "invalid_request invalid_token insufficient_scope server_error temporarily_unavailable",
+	"/consent":     "access_denied",
+	"/token":       "invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope invalid_target server_error temporarily_unavailable",
+	"/revoke":      "invalid_request invalid_client unsupported_token_type server_error temporarily_unavailable",
+	"/introspect":  "invalid_request invalid_client invalid_token server_error temporarily_unavailable",
+	"/revocations": "invalid_request invalid_client unauthorized_client server_error temporarily_unavailable", // ours
+	"/userinfo":    "invalid_request invalid_token insufficient_scope server_error temporarily_unavailable",
 }
 
 func TestErrorsAreRegisteredAndPrintable(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"gatehouse/egress"
+	"gatehouse/internal/spec"
 )
 
 // canary is a server at a loopback address that counts who reaches it.
@@ -74,6 +75,7 @@ func hello(w http.ResponseWriter, _ *http.Request) {
 // SS-02: a key set at a loopback, private or metadata address is refused when it is registered and
 // again when it is fetched.
 func TestSS02SpecialUseAddressesAreNeverReached(t *testing.T) {
+	spec.Covers(t, "SS-02")
 	c := newCanary(t, hello)
 	guarded := client(t, egress.Config{RootCAs: c.roots()})
 	port := c.port()
@@ -191,6 +193,7 @@ func TestURLsThatAreNotFetched(t *testing.T) {
 // SS-06, SS-10: a redirect is not followed, wherever it leads and however many there are, and nothing
 // travels on with it.
 func TestSS06RedirectsAreNotFollowed(t *testing.T) {
+	spec.Covers(t, "SS-06")
 	inner := newCanary(t, hello)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		outer := newCanary(t, func(w http.ResponseWriter, r *http.Request) {
@@ -224,6 +227,7 @@ func TestSS06RedirectsAreNotFollowed(t *testing.T) {
 
 // SS-09: bodies and headers without end, slow ones, and compressed ones cost at most what is written.
 func TestSS09AnswersAreBounded(t *testing.T) {
+	spec.Covers(t, "SS-09")
 	const limit, patience = 1000, 300 * time.Millisecond
 	var bomb bytes.Buffer
 	zipper := gzip.NewWriter(&bomb)
@@ -313,6 +317,7 @@ func TestSS09AnswersAreBounded(t *testing.T) {
 
 // Headers that never end come from a server that is not net/http.
 func TestSS09EndlessHeaders(t *testing.T) {
+	spec.Covers(t, "SS-09")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -365,6 +370,7 @@ func TestStatusAndContext(t *testing.T) {
 }
 
 func TestNoProxyNoCookies(t *testing.T) {
+	spec.Covers(t, "SS-10")
 	proxy := newCanary(t, hello)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"} {
 		t.Setenv(name, proxy.URL)

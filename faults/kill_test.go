@@ -20,7 +20,7 @@ const (
 	// accounts are at work when the process is killed.
 	accounts = 4
 	// longestLife is from the start of the work to a kill.
-	longestLife = 400 * time.Millisecond
+	longestLife = 300 * time.Millisecond
 )
 
 // TestKilledAtRandomPoints kills the server, and the command that changes keys,
@@ -283,10 +283,11 @@ func (k *turner) published(at *server) error {
 // its keys and its tenant, at random moments: the next start goes on from there.
 func TestKilledAtTheFirstStart(t *testing.T) {
 	spec.Covers(t, "FT-13", "FT-47")
-	for round := range rounds() / 2 {
+	t.Parallel()
+	for round := range rounds() / 4 {
 		h := bareHouse(t, "", 1)
 		s := h.servers[0]
-		h.write(s.name+".yaml", read(t, s.configFile())+"apply: "+h.directory+"/tenant.yaml\n")
+		s.configure("apply: " + h.directory + "/tenant.yaml")
 		withoutPeople, _, _ := strings.Cut(tenant(), "users:")
 		h.write("tenant.yaml", withoutPeople)
 		for range 2 {

@@ -17,6 +17,7 @@ type life struct {
 	code            string
 	accepted        int    // redemptions that were answered with tokens
 	access, refresh string // the newest
+	id              string // the ID token
 	before          string // the refresh token before the newest
 	sent            string // what was asked last and not answered, "" when nothing
 	ended           bool   // an end was answered
@@ -39,21 +40,30 @@ func (l *life) takes(a answer) {
 	if l.refresh != "" {
 		l.before = l.refresh
 	}
-	l.access, l.refresh = a.member("access_token"), a.member("refresh_token")
+	l.access, l.refresh, l.id = a.member("access_token"), a.member("refresh_token"), a.member("id_token")
 }
 
-// handle is what the events call the grant.
-func (l *life) handle() string {
-	part := strings.Split(l.access, ".")
-	if len(part) != 3 {
-		return ""
+// claims are what we look at in an access token, in its header or its payload.
+type claims struct {
+	KeyID    string `json:"kid"`
+	IssuedAt int64  `json:"iat"`
+	Handle   string `json:"gid"` // what the events call the grant
+}
+
+func claimsOf(t testing.TB, token string) (c claims) {
+	t.Helper()
+	header, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	for _, part := range []string{header, payload} {
+		text, err := base64.RawURLEncoding.DecodeString(part)
+		if err == nil {
+			err = json.Unmarshal(text, &c)
+		}
+		if err != nil {
+			t.Errorf("%q is no token: %v", token, err)
+		}
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(part[1])
-	var claims struct{ Gid string }
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		return ""
-	}
-	return claims.Gid
+	return c
 }
 
 // account is one person's, and the client's, ledger: what was acknowledged, and
@@ -360,7 +370,7 @@ func (a *account) told(events map[string]map[gatehouse.EventKind]int) error {
 		if l.accepted == 0 {
 			continue
 		}
-		seen := events[l.handle()]
+		seen := events[claimsOf(a, l.access).Handle]
 		if seen[gatehouse.EventCodeRedeemed] != 1 {
 			wrong = errors.Join(wrong, fmt.Errorf("%d events tell of a redemption that was answered once", seen[gatehouse.EventCodeRedeemed]))
 		}

@@ -15,10 +15,17 @@ import (
 
 const verifier = "a-code-verifier-of-at-least-forty-three-characters"
 
-// authorization is what the client web asks people for.
-func authorization(prompt string) string {
+// What the client web asks people for: access that stays, access that ends with
+// the session, and no ID token, which costs more than everything else.
+const (
+	lasting  = "openid offline_access api:read"
+	sessions = "openid api:read"
+	unnamed  = "api:read"
+)
+
+func authorization(scope, prompt string) string {
 	query := url.Values{
-		"response_type": {"code"}, "client_id": {"web"}, "redirect_uri": {callback}, "scope": {"openid offline_access api:read"},
+		"response_type": {"code"}, "client_id": {"web"}, "redirect_uri": {callback}, "scope": {scope},
 		"code_challenge": {oauth.ChallengeS256(verifier)}, "code_challenge_method": {"S256"},
 	}
 	if prompt != "" {
@@ -29,15 +36,16 @@ func authorization(prompt string) string {
 
 // person is somebody at a browser of their own.
 type person struct {
-	name string
-	http *http.Client
+	name  string
+	http  *http.Client
+	scope string // that the client asks for
 }
 
 func newPerson(name string) *person {
 	jar, _ := cookiejar.New(nil) // without options it cannot fail
 	browser := callers()
 	browser.Jar = jar
-	return &person{name, browser}
+	return &person{name, browser, lasting}
 }
 
 // errNotNow is the answer 503: nothing was done, or nobody knows.
@@ -95,7 +103,7 @@ func (a answer) outcome() (code, problem string) {
 
 // silently asks for a code without any page.
 func (p *person) silently(at *server) (code, problem string, err error) {
-	page, err := p.open(at, http.MethodGet, authorization("none"), nil)
+	page, err := p.open(at, http.MethodGet, authorization(p.scope, "none"), nil)
 	if err != nil {
 		return "", "", err
 	}
@@ -108,7 +116,7 @@ func (p *person) silently(at *server) (code, problem string, err error) {
 // allows signs in where that is asked for, allows what the client wants, and
 // returns the code.
 func (p *person) allows(at *server) (code string, err error) {
-	page, err := p.open(at, http.MethodGet, authorization("consent"), nil)
+	page, err := p.open(at, http.MethodGet, authorization(p.scope, "consent"), nil)
 	if form, asked := page.form("/login", "username", p.name, "password", password); asked && err == nil {
 		page, err = p.open(at, http.MethodPost, "/login", form)
 	}

@@ -43,6 +43,16 @@ func (s *server) log() string {
 	return string(text)
 }
 
+// configure adds a line to the configuration.
+func (s *server) configure(line string) {
+	s.Helper()
+	text, err := os.ReadFile(s.configFile())
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.write(s.name+".yaml", string(text)+line+"\n")
+}
+
 // begin starts the process, which is not ready yet.
 func (s *server) begin() {
 	s.Helper()

@@ -39,7 +39,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	if err := readDirectories(); err != nil {
 		return 1, err
 	}
-	if built, err = build("..", directory); err != nil {
+	if built, err = build("..", directory, nil); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
@@ -57,15 +57,18 @@ func readDirectories() error {
 	})
 }
 
-// build builds the binary of the sources in a directory.
-func build(sources, into string) (binary string, err error) {
+// build builds the binary of the sources in a directory, by the flags of a
+// release, so that its packages are compiled once.
+func build(sources, into string, variables []string) (binary string, err error) {
 	binary = filepath.Join(into, "gatehouse")
-	arguments := []string{"build", "-o", binary}
+	arguments, variables := []string{"build", "-trimpath", "-o", binary}, append(os.Environ(), variables...)
 	if nightly() {
 		arguments = append(arguments, "-race")
+	} else {
+		variables = append(variables, "CGO_ENABLED=0")
 	}
 	command := exec.Command("go", append(arguments, "./cmd/gatehouse")...)
-	command.Dir = sources
+	command.Dir, command.Env = sources, variables
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the binary: %w\n%s", err, output)
 	}
@@ -85,10 +88,12 @@ func rounds() int {
 const (
 	webSecret = "a-secret-of-the-web-0123456789abcdefghij"
 	svcSecret = "a-secret-of-the-service-0123456789abcdef"
-	password  = "seventeen white rabbits"
-	callback  = "https://app.example/callback"
-	api       = "https://api.example"
-	people    = 8 // user0 to user7
+	// otherSecret is of a client that has nothing to do with web.
+	otherSecret = "a-secret-of-the-other-0123456789abcdefgh"
+	password    = "seventeen white rabbits"
+	callback    = "https://app.example/callback"
+	api         = "https://api.example"
+	people      = 8 // user0 to user7
 )
 
 // tenant is what all houses serve. Limits are out of the way, and the grace is
@@ -99,7 +104,7 @@ func tenant() string {
   refresh_grace: 2m
   rate_limits: {token_per_client: -1, introspection_per_client: -1, failures_per_address: -1}
 resources:
-  - {identifier: ` + api + `, name: API, scopes: {"api:read": Read}}
+  - {identifier: ` + api + `, name: API, scopes: {"api:read": Read, "api:write": Write}}
 clients:
   - {client_id: svc, client_secret: ` + svcSecret + `, grant_types: [client_credentials], scope: "api:read", introspects: [` + api + `]}
   - client_id: web
@@ -108,6 +113,7 @@ clients:
     grant_types: [authorization_code, refresh_token]
     scope: openid offline_access api:read
     default_resource: ` + api + `
+  - {client_id: other, client_secret: ` + otherSecret + `, redirect_uris: ["` + callback + `"], grant_types: [authorization_code]}
 users:
 `
 	for i := range people {
@@ -131,7 +137,16 @@ type house struct {
 func newHouse(t *testing.T, database string, servers int) *house {
 	t.Helper()
 	h := bareHouse(t, database, servers)
-	if database != "" {
+	for _, s := range h.servers {
+		s.configure("metrics: {listen: " + s.metrics + "}")
+	}
+	return h.furnish()
+}
+
+// furnish makes the key and the tenant.
+func (h *house) furnish() *house {
+	h.Helper()
+	if h.database != "" {
 		h.must(h.servers[0].gatehouse("keys", "init"))
 	}
 	h.must(h.servers[0].gatehouse("apply", filepath.Join(h.directory, "tenant.yaml")))
@@ -153,8 +168,8 @@ func bareHouse(t *testing.T, database string, servers int) *house {
 		if i == 0 {
 			h.issuer = "http://" + s.address
 		}
-		text := fmt.Sprintf("listen: %s\npublic_url: %s\ndata: %s\nmetrics: {listen: %s}\npassword_hashing: {memory_mib: 19, passes: 1}\n",
-			s.address, h.issuer, filepath.Join(directory, s.name), s.metrics)
+		text := fmt.Sprintf("listen: %s\npublic_url: %s\ndata: %s\npassword_hashing: {memory_mib: 19, passes: 1}\n",
+			s.address, h.issuer, filepath.Join(directory, s.name))
 		if database != "" {
 			text += fmt.Sprintf("database: %s\nkey_file: %s\n", database, filepath.Join(directory, "gatehouse.key"))
 		}
@@ -227,8 +242,14 @@ func (h *house) beside() *store.Store {
 // onEach runs a test on an SQLite file with one server, and on PostgreSQL with
 // two.
 func onEach(t *testing.T, test func(t *testing.T, database string, servers int)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, "", 1) })
-	t.Run("postgresql", func(t *testing.T) { test(t, postgrestest.Schema(t), 2) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "", 1)
+	})
+	t.Run("postgresql", func(t *testing.T) {
+		t.Parallel()
+		test(t, postgrestest.Schema(t), 2)
+	})
 }
 
 // freeAddress returns a loopback address on which nobody listens.
@@ -245,13 +266,4 @@ func freeAddress(t *testing.T) string {
 // environment is ours without the variables that would configure the server.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GATEHOUSE_") })
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

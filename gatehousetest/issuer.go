@@ -1,21 +1,19 @@
 package gatehousetest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"gatehouse/internal/secrecy"
 	"gatehouse/internal/server"
 	"gatehouse/internal/store"
 )
@@ -50,23 +48,33 @@ type Options struct {
 	// Clock is read in place of the system's clock, which a test may so set
 	// ahead and back; time.Now when nil.
 	Clock func() time.Time
+	// Traces has every request traced, by a collector on the loopback interface;
+	// not in a bubble of testing/synctest.
+	Traces bool
 }
 
 // patience is how long servers of tests wait for their database: machines that
 // test are busy.
 const patience = 30 * time.Second
 
+// tenantFile is the name of Options.Tenant in the data directory.
+const tenantFile = "tenant.yaml"
+
 // Issuer is a running authorization server.
 type Issuer struct {
 	URL string
 	// Data is the server's directory.
-	Data   string
-	server *server.Server
-	log    *logBuffer
-	config server.Config
+	Data    string
+	server  *server.Server
+	log     *logBuffer
+	config  server.Config
+	secrets *secrecy.Ledger
+	traces  *traceBuffer // nil without
 }
 
-// Start runs a server until the test ends.
+// Start runs a server until the test ends. Every secret that passes is then
+// searched for in all that the server has said and stored, and fails the test
+// where it is found.
 func Start(t testing.TB, options Options) *Issuer {
 	t.Helper()
 	issuer, stop := Run(t, options)
@@ -88,6 +96,8 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		PublicURL: options.PublicURL, Data: options.Data, Egress: server.Egress{Allow: options.Allow}, Log: server.Log{Level: "debug", Access: true},
 		// The least that the configuration accepts: tests sign in often.
 		PasswordHashing: server.PasswordHashing{MemoryMiB: 19, Passes: 1, Slots: 2},
+		// Counted, and read by MetricsHandler: nothing listens here.
+		Metrics: server.Metrics{Listen: "127.0.0.1:9464"},
 	}
 	if options.Clock == nil {
 		options.Clock = time.Now
@@ -97,10 +107,15 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		config.Redis.Addresses = []string{options.Redis}
 	}
 	if options.Tenant != "" {
-		config.Apply = filepath.Join(options.Data, "tenant.yaml")
+		config.Apply = filepath.Join(options.Data, tenantFile)
 		if err := os.WriteFile(config.Apply, []byte(options.Tenant), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	var traces *traceBuffer
+	if options.Traces {
+		traces = collectTraces()
+		config.Tracing.Endpoint = traces.address
 	}
 	log := &logBuffer{}
 	if options.Database != "" || engineOf(options) == PostgreSQL {
@@ -116,10 +131,15 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 	if err != nil {
 		t.Fatalf("start the server: %v", err)
 	}
-	return &Issuer{options.PublicURL, options.Data, s, log, config}, func() {
+	issuer := &Issuer{options.PublicURL, options.Data, s, log, config, &secrecy.Ledger{}, traces}
+	issuer.noteFile(t)
+	return issuer, func() {
+		t.Helper()
+		issuer.search(t)
 		if err := s.Close(); err != nil {
 			t.Errorf("stop the server: %v", err)
 		}
+		issuer.searchStopped(t)
 	}
 }
 
@@ -136,6 +156,13 @@ func (i *Issuer) Log() string { return i.log.String() }
 // RoundTrip hands a request straight to the server. It comes from the
 // request's RemoteAddr if a test has set one.
 func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	response := i.exchange(i.incoming(r))
+	response.Request = r
+	return response, nil
+}
+
+// incoming is a client's request as the server sees it.
+func (i *Issuer) incoming(r *http.Request) *http.Request {
 	incoming := r.Clone(r.Context())
 	incoming.RequestURI = r.URL.RequestURI()
 	incoming.Host = r.URL.Host
@@ -145,11 +172,7 @@ func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if incoming.Body == nil {
 		incoming.Body = http.NoBody
 	}
-	recorder := httptest.NewRecorder()
-	i.server.Handler().ServeHTTP(recorder, incoming)
-	response := recorder.Result()
-	response.Request = r
-	return response, nil
+	return incoming
 }
 
 // Answer is a response whose body was read.
@@ -214,21 +237,4 @@ func read(t testing.TB, response *http.Response) Answer {
 		t.Fatal(err)
 	}
 	return Answer{response, string(body)}
-}
-
-type logBuffer struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.String()
 }

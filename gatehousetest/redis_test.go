@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/gatehousetest"
 	"gatehouse/internal/redistest"
+	"gatehouse/internal/spec"
 )
 
 // redisRecovery is how long a server may take to find its Redis again.
@@ -77,6 +78,7 @@ func wantTogether(t *testing.T, redis *redistest.Server, issuer *gatehousetest.I
 
 // TestAServerWhoseRedisFails is the table of docs/operations/redis.md.
 func TestAServerWhoseRedisFails(t *testing.T) {
+	spec.Covers(t, "FT-18")
 	redis := redistest.Start(t)
 	here := gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant, Redis: redis.Addr()})
 	there := gatehousetest.Start(t, gatehousetest.Options{Data: here.Data, Redis: redis.Addr()})

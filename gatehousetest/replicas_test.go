@@ -99,13 +99,22 @@ func TestTwoServersOnOneDatabaseAreOne(t *testing.T) {
 func TestTwoServersRedeemACodeOnce(t *testing.T) {
 	here, there := replicas(t)
 	both := [2]*gatehousetest.Issuer{here, there}
-	for round := range 5 {
+	rounds := 20
+	if nightly() {
+		rounds = 200
+	}
+	for round := range rounds {
 		code := code(t, here)
-		statuses := make([]int, 32)
+		statuses := make([]int, 8)
+		barrier := make(chan struct{})
 		var racing sync.WaitGroup
 		for i := range statuses {
-			racing.Go(func() { statuses[i] = redeem(t, both[i%2], code).StatusCode })
+			racing.Go(func() {
+				<-barrier
+				statuses[i] = redeem(t, both[i%2], code).StatusCode
+			})
 		}
+		close(barrier)
 		racing.Wait()
 		accepted := 0
 		for _, status := range statuses {

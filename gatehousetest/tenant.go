@@ -26,6 +26,7 @@ func (i *Issuer) AddTenant(t testing.TB, id gatehouse.TenantID, issuer, file str
 	if err != nil || outcome != gatehouse.TenantCreated {
 		t.Fatalf("make tenant %s: %s %v", id, outcome, err)
 	}
+	i.noteTenant(file)
 	view := *i
 	view.URL = record.IssuerUnder(i.config.PublicURL)
 	described, err := admin.Decode([]byte(file), string(id)+".yaml")

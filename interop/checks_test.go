@@ -240,3 +240,24 @@ func apacheChecks() []string {
 		"scope-that-the-page-requires",
 	}
 }
+
+func ourClientChecks() []string {
+	return []string{
+		"discovery",
+		"code-userinfo-and-awkward-secret",
+		"id-token-es256-and-post",
+		"form-post",
+		"private-key-jwt-and-pushed-request",
+		"refresh-rotates-once-for-all",
+		"refresh-token-revoked-ends-session",
+		"logout-at-the-provider",
+		"back-channel-logout",
+		"native-by-loopback",
+		"device",
+		"device-denied",
+		"client-credentials-for-a-resource",
+		"introspection-and-revocation",
+		"registration",
+		"refusals-name-their-code",
+	}
+}

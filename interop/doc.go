@@ -3,9 +3,12 @@
 // passport-openidconnect, coreos/go-oidc with golang.org/x/oauth2, Debian's
 // python3-authlib, Apache with mod_auth_openidc, and a real Chromium.
 //
+// The other way round, package client is tried with a provider that nobody here
+// wrote: npm's oidc-provider.
+//
 // It holds tests only. They build the binary, start `gatehouse dev`, or
 // `gatehouse serve` over https, and speak to it from outside; they never reach
-// into a package of the product. The programs for Node.js are in node/, that
+// into a package of the server. The programs for Node.js are in node/, that
 // for Python in python/, the tenants and Apache's configuration in testdata/.
 //
 // Every check has a name, and each test asserts the whole list of names, so

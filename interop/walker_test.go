@@ -16,6 +16,7 @@ import (
 // without a browser.
 type walker struct {
 	client *http.Client
+	fill   func(page string, who person) (action string, values url.Values, ok bool)
 }
 
 func newWalker(t *testing.T) *walker {
@@ -24,7 +25,7 @@ func newWalker(t *testing.T) *walker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &walker{client: plainHTTP(jar)}
+	return &walker{client: plainHTTP(jar), fill: fill}
 }
 
 // person signs in.
@@ -80,7 +81,7 @@ func (w *walker) walk(t *testing.T, address, stop string, who person) page {
 			response, err = w.get(location.String())
 			continue
 		}
-		action, values, ok := fill(string(body), who)
+		action, values, ok := w.fill(string(body), who)
 		if !ok {
 			return page{address: at, status: response.StatusCode, body: string(body)}
 		}

@@ -1,7 +1,9 @@
 package jwks
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -16,10 +18,14 @@ const (
 	DefaultFresh    = 5 * time.Minute // when the publisher names no max-age
 	DefaultMaxStale = time.Hour
 	DefaultTimeout  = 5 * time.Second
+	DefaultRelocate = time.Hour
 
 	// maxFresh bounds the publisher's max-age: a withdrawn key is refused by
 	// then at the latest.
 	maxFresh = time.Hour
+	// Keys are fetched ahead, while they serve, from this share of their freshness
+	// on, so that nobody waits for a fetch, and none when the publisher hangs.
+	aheadOf, aheadFrom = 5, 4
 	// firstRetry is the first pause while no fetch has succeeded yet; it doubles
 	// up to the floor, so that a publisher may start after its readers.
 	firstRetry = time.Second
@@ -37,10 +43,13 @@ type Config struct {
 	MaxStale time.Duration
 	// Timeout bounds one fetch as a whole.
 	Timeout time.Duration
-	// Locate, if set, finds the set's address before the first fetch and after a
-	// failed one; the url given to New is not used then. It is called within the
-	// fetch, under its time limit and floor, with a client that follows no
-	// redirect.
+	// Relocate is after how long Locate is asked again though nothing failed: a
+	// publisher may go on answering at an address that it has left.
+	Relocate time.Duration
+	// Locate, if set, finds the set's address before the first fetch, after a
+	// failed one, and every Relocate; the url given to New is not used then. It is
+	// called within the fetch, under its time limit and floor, with a client that
+	// follows no redirect.
 	Locate func(ctx context.Context, client *http.Client) (url string, err error)
 }
 
@@ -54,6 +63,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.Fresh, DefaultFresh)
 	fill(&c.MaxStale, DefaultMaxStale)
 	fill(&c.Timeout, DefaultTimeout)
+	fill(&c.Relocate, DefaultRelocate)
 	return c
 }
 
@@ -75,7 +85,9 @@ type Set struct {
 
 	mu          sync.Mutex
 	url         string // "" until located
+	locatedAt   time.Time
 	keys        []jose.PublicKey
+	generation  uint64    // how often keys have changed
 	fetchedAt   time.Time // of keys; zero while there are none
 	freshFor    time.Duration
 	nextAttempt time.Time
@@ -108,32 +120,54 @@ func New(client *http.Client, url string, config Config) *Set {
 // keys. When the publisher cannot be reached, the last keys serve up to
 // MaxStale; after that the error is an [*Unavailable]. ctx ends the caller's
 // wait and not the fetch.
-func (s *Set) Keys(ctx context.Context, kid string, alg jose.Algorithm) ([]jose.PublicKey, error) {
+func (s *Set) Keys(ctx context.Context, kid string, alg jose.Algorithm) (found []jose.PublicKey, err error) {
+	err = s.await(ctx, func() bool {
+		found = s.match(kid, alg)
+		return len(found) > 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Generation returns a number that changes with the published keys. It fetches
+// and fails as Keys does: as long as the number is the same, what a key has
+// verified it would verify again.
+func (s *Set) Generation(ctx context.Context) (generation uint64, err error) {
+	err = s.await(ctx, func() bool {
+		generation = s.generation
+		return true
+	})
+	return generation, err
+}
+
+// await has look, with the lock held, at keys that may be used, and again after
+// a fetch if it did not find what it looked for and a fetch is due.
+func (s *Set) await(ctx context.Context, look func() (found bool)) error {
 	waited := false
 	for {
 		s.mu.Lock()
 		now := time.Now()
-		found := s.match(kid, alg)
+		found := look()
 		age := now.Sub(s.fetchedAt)
 		usable := !s.fetchedAt.IsZero() && age < s.config.MaxStale
 		fresh := usable && age < s.freshFor
-		if fresh && len(found) > 0 {
-			s.mu.Unlock()
-			return found, nil
-		}
-		if !waited && s.flight == nil && !now.Before(s.nextAttempt) {
+		satisfied := fresh && found
+		ahead := satisfied && age >= s.freshFor/aheadOf*aheadFrom
+		if (!satisfied || ahead) && !waited && s.flight == nil && !now.Before(s.nextAttempt) {
 			s.flight = &flight{done: make(chan struct{})}
-			go s.fetch(s.flight, s.url)
+			go s.fetch(s.flight, s.address(now))
 		}
 		// While the publisher is known to be down, the keys at hand serve without
 		// making anybody wait for the next attempt.
-		degraded := usable && s.lastErr != nil && len(found) > 0
-		if s.flight == nil || waited || degraded {
+		degraded := usable && s.lastErr != nil && found
+		if satisfied || s.flight == nil || waited || degraded {
 			defer s.mu.Unlock()
 			if usable {
-				return found, nil
+				return nil
 			}
-			return nil, &Unavailable{RetryAfter: max(0, s.nextAttempt.Sub(now)), Cause: s.lastErr}
+			return &Unavailable{RetryAfter: max(0, s.nextAttempt.Sub(now)), Cause: s.lastErr}
 		}
 		current := s.flight
 		s.mu.Unlock()
@@ -141,9 +175,18 @@ func (s *Set) Keys(ctx context.Context, kid string, alg jose.Algorithm) ([]jose.
 		case <-current.done:
 			waited = true
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
+}
+
+// address is where to fetch, "" if that has to be found out. It is called with
+// the lock held.
+func (s *Set) address(now time.Time) string {
+	if s.config.Locate != nil && now.Sub(s.locatedAt) >= s.config.Relocate {
+		return ""
+	}
+	return s.url
 }
 
 // match is called with the lock held.
@@ -175,6 +218,12 @@ func (s *Set) fetch(f *flight, url string) {
 		}
 	} else {
 		s.failures, s.lastErr = 0, nil
+		if url == "" {
+			s.locatedAt = now
+		}
+		if !sameKeys(s.keys, answer.keys) {
+			s.generation++
+		}
 		s.url, s.keys, s.fetchedAt = answer.url, answer.keys, now
 		s.freshFor = min(max(answer.maxAge, s.config.Floor), maxFresh)
 		s.nextAttempt = now.Add(s.config.Floor)
@@ -195,4 +244,10 @@ func (s *Set) pause() time.Duration {
 		}
 	}
 	return min(pause, s.config.Floor)
+}
+
+func sameKeys(a, b []jose.PublicKey) bool {
+	one, oneErr := json.Marshal(jose.KeySet{Keys: a})
+	other, otherErr := json.Marshal(jose.KeySet{Keys: b})
+	return oneErr == nil && otherErr == nil && bytes.Equal(one, other)
 }

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gatehouse/internal/spec"
 	"gatehouse/jose"
 )
 
@@ -119,9 +120,9 @@ func TestRotation(t *testing.T) {
 		wants(t, s, p, "next", 1, 2)
 
 		p.publish(t, next)
-		time.Sleep(DefaultFresh - time.Second)
+		time.Sleep(DefaultFresh/5*4 - time.Second)
 		wants(t, s, p, "old", 1, 2)
-		time.Sleep(time.Second)
+		time.Sleep(DefaultFresh/5 + time.Second)
 		wants(t, s, p, "old", 0, 3) // withdrawn
 		wants(t, s, p, "next", 1, 3)
 	})
@@ -129,6 +130,7 @@ func TestRotation(t *testing.T) {
 
 // JW-17: tokens with random kids do not make us fetch.
 func TestUnknownKidStorm(t *testing.T) {
+	spec.Covers(t, "JW-17")
 	synctest.Test(t, func(t *testing.T) {
 		p := &publisher{}
 		p.publish(t, newKey(t, "a"))
@@ -263,10 +265,11 @@ func TestCacheControl(t *testing.T) {
 				p.publish(t, newKey(t, "a"))
 				s := p.set(Config{MaxStale: 2 * maxFresh})
 				wants(t, s, p, "a", 1, 1)
-				time.Sleep(want - time.Nanosecond)
+				p.publish(t, newKey(t, "b"))
+				time.Sleep(want/5*4 - time.Nanosecond)
 				wants(t, s, p, "a", 1, 1)
-				time.Sleep(time.Nanosecond)
-				wants(t, s, p, "a", 1, 2)
+				time.Sleep(want/5 + time.Nanosecond)
+				wants(t, s, p, "a", 0, 2)
 			})
 		})
 	}
@@ -345,6 +348,89 @@ func TestLocate(t *testing.T) {
 		synctest.Wait()
 		if located != 3 || p.fetches.Load() != 4 {
 			t.Errorf("located %d times, %d fetches", located, p.fetches.Load())
+		}
+	})
+}
+
+// TestFetchedAhead: whoever uses the keys often waits for no fetch, and for none that hangs.
+func TestFetchedAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &publisher{}
+		p.publish(t, newKey(t, "a"))
+		s := p.set(Config{})
+		use := func(d time.Duration) {
+			t.Helper()
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
+				began := time.Now()
+				if found, err := s.Keys(t.Context(), "a", jose.EdDSA); err != nil || len(found) != 1 || time.Now() != began {
+					t.Fatalf("after %v: %d keys, %v", time.Since(began), len(found), err)
+				}
+			}
+		}
+		wants(t, s, p, "a", 1, 1)
+		p.change(func(p *publisher) { p.delay = 2 * time.Second })
+		use(time.Hour)
+		if n := p.fetches.Load(); n < 14 || n > 16 {
+			t.Errorf("%d fetches in an hour of use", n)
+		}
+		p.change(func(p *publisher) { p.delay = time.Hour })
+		use(DefaultMaxStale - DefaultFresh)
+	})
+}
+
+func TestGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &publisher{}
+		a, b := newKey(t, "a"), newKey(t, "b")
+		s := p.set(Config{})
+		generation := func() uint64 {
+			t.Helper()
+			time.Sleep(DefaultFresh)
+			g, err := s.Generation(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g
+		}
+		p.publish(t, a)
+		first := generation()
+		if same := generation(); same != first || p.fetches.Load() != 2 {
+			t.Errorf("the same keys are of generations %d and %d", first, same)
+		}
+		for _, keys := range [][]jose.PublicKey{{a, b}, {b}, {}, {a}, {newKey(t, "a")}} {
+			p.publish(t, keys...)
+			next := generation()
+			if next == first {
+				t.Errorf("%d keys are of generation %d, too", len(keys), next)
+			}
+			first = next
+		}
+		p.change(func(p *publisher) { p.err = errors.New("no route") })
+		time.Sleep(DefaultMaxStale)
+		if _, err := s.Generation(t.Context()); err == nil {
+			t.Error("keys that are too old have a generation")
+		}
+	})
+}
+
+// TestRelocated: a publisher that has moved, and goes on answering where it was.
+func TestRelocated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &publisher{}
+		p.publish(t, newKey(t, "a"))
+		located := 0
+		s := New(&http.Client{Transport: p}, "", Config{Locate: func(context.Context, *http.Client) (string, error) {
+			located++
+			return address, nil
+		}})
+		for range 3 * 60 {
+			if _, err := s.Keys(t.Context(), "a", jose.EdDSA); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if located != 3 {
+			t.Errorf("located %d times in three hours", located)
 		}
 	})
 }

@@ -36,6 +36,8 @@ const (
 	RequestNotSupported      Code = "request_not_supported"
 	RequestURINotSupported   Code = "request_uri_not_supported"
 	RegistrationNotSupported Code = "registration_not_supported"
+	// InsufficientUserAuthentication of RFC 9470 §3.
+	InsufficientUserAuthentication Code = "insufficient_user_authentication"
 	// UnmetAuthenticationRequirements of OpenID Connect Core Error Code
 	// unmet_authentication_requirements 1.0 §2.
 	UnmetAuthenticationRequirements Code = "unmet_authentication_requirements"
@@ -133,7 +135,7 @@ func Fault(cause error) *Error {
 
 func statusOf(code Code) int {
 	switch code {
-	case InvalidClient, InvalidToken: // RFC 6749 §5.2, RFC 6750 §3.1
+	case InvalidClient, InvalidToken, InsufficientUserAuthentication: // RFC 6749 §5.2, RFC 6750 §3.1, RFC 9470 §3
 		return http.StatusUnauthorized
 	case InsufficientScope: // RFC 6750 §3.1
 		return http.StatusForbidden

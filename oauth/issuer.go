@@ -45,3 +45,16 @@ func PortNumber(text string) bool {
 	port, err := strconv.ParseUint(text, 10, 16)
 	return err == nil && port > 0 && text[0] != '0'
 }
+
+// MetadataURLs are where an issuer publishes its metadata: as an authorization
+// server (RFC 8414 §3.1, the well-known part before the issuer's path) and as an
+// OpenID Provider (OpenID Connect Discovery §4.1, behind it).
+func MetadataURLs(issuer string) (server, provider string, err error) {
+	uri, err := url.Parse(issuer)
+	if err != nil || uri.Scheme == "" || uri.Host == "" {
+		return "", "", errors.New("the issuer is not a URL")
+	}
+	origin := uri.Scheme + "://" + uri.Host
+	path := strings.TrimSuffix(uri.EscapedPath(), "/") // both: "any terminating / MUST be removed"
+	return origin + "/.well-known/oauth-authorization-server" + path, origin + path + "/.well-known/openid-configuration", nil
+}

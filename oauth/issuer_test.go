@@ -19,3 +19,24 @@ func TestIssuerOrigins(t *testing.T) {
 		}
 	}
 }
+
+func TestMetadataURLs(t *testing.T) {
+	for issuer, want := range map[string][2]string{
+		"https://as.test":        {"https://as.test/.well-known/oauth-authorization-server", "https://as.test/.well-known/openid-configuration"},
+		"https://as.test/":       {"https://as.test/.well-known/oauth-authorization-server", "https://as.test/.well-known/openid-configuration"},
+		"https://as.test:8443/t": {"https://as.test:8443/.well-known/oauth-authorization-server/t", "https://as.test:8443/t/.well-known/openid-configuration"},
+		"https://as.test/t/a%20b/": {
+			"https://as.test/.well-known/oauth-authorization-server/t/a%20b", "https://as.test/t/a%20b/.well-known/openid-configuration",
+		},
+	} {
+		server, provider, err := MetadataURLs(issuer)
+		if got := [2]string{server, provider}; err != nil || got != want {
+			t.Errorf("%s: %v, %v", issuer, got, err)
+		}
+	}
+	for _, issuer := range []string{"", "as.test", "/t", "https:", "https://a b"} {
+		if _, _, err := MetadataURLs(issuer); err == nil {
+			t.Errorf("%q has metadata", issuer)
+		}
+	}
+}

@@ -12,6 +12,8 @@ type ServerMetadata struct {
 	RevocationEndpoint    string `json:"revocation_endpoint,omitempty"`
 	IntrospectionEndpoint string `json:"introspection_endpoint,omitempty"`
 	EndSessionEndpoint    string `json:"end_session_endpoint,omitempty"`
+	// RevocationFeedEndpoint is ours (docs/revocation.md).
+	RevocationFeedEndpoint string `json:"revocation_feed_endpoint,omitempty"`
 
 	ScopesSupported                            []string `json:"scopes_supported,omitempty"`
 	ResponseTypesSupported                     []string `json:"response_types_supported"`

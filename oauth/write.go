@@ -56,31 +56,6 @@ func WriteError(w http.ResponseWriter, r *http.Request, e *Error) {
 	WriteJSON(w, e.Status, ErrorBody{e.Code, e.Public()})
 }
 
-// WriteBearer answers a protected resource's refusal with the challenge of
-// RFC 6750 §3. An error without a code stands for a request that carried no
-// token, which is told no error code (§3.1). scope names all scopes that the
-// operation needs.
-func WriteBearer(w http.ResponseWriter, e *Error, scope Scope) {
-	challenge := `Bearer realm="gatehouse"`
-	if e.Code != "" {
-		challenge += `, error="` + string(e.Code) + `", error_description="` + e.Public() + `"`
-	}
-	if len(scope) > 0 {
-		challenge += `, scope="` + scope.String() + `"`
-	}
-	if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Status == http.StatusBadRequest {
-		w.Header().Set("WWW-Authenticate", challenge)
-	}
-	setRetryAfter(w, e)
-	if e.Code == "" {
-		NoStore(w.Header())
-		w.Header().Set("Content-Length", "0")
-		w.WriteHeader(e.Status)
-		return
-	}
-	WriteJSON(w, e.Status, ErrorBody{e.Code, e.Public()})
-}
-
 func setRetryAfter(w http.ResponseWriter, e *Error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))

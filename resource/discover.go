@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"gatehouse/jose"
+	"gatehouse/oauth"
 )
 
 // Bounds of the issuer's metadata.
@@ -22,10 +22,11 @@ const (
 // RFC 8414 metadata, or where that does not exist, in its OpenID Connect one.
 func discover(issuer string, allowHTTP bool) func(context.Context, *http.Client) (string, error) {
 	return func(ctx context.Context, client *http.Client) (string, error) {
-		addresses, err := metadataAddresses(issuer)
+		server, provider, err := oauth.MetadataURLs(issuer)
 		if err != nil {
 			return "", err
 		}
+		addresses := []string{server, provider}
 		for _, address := range addresses {
 			jwksURI, found, err := fetchMetadata(ctx, client, address, issuer)
 			if err != nil {
@@ -41,19 +42,6 @@ func discover(issuer string, allowHTTP bool) func(context.Context, *http.Client)
 		}
 		return "", fmt.Errorf("the issuer has no metadata at %s", strings.Join(addresses, " nor at "))
 	}
-}
-
-func metadataAddresses(issuer string) ([]string, error) {
-	uri, err := url.Parse(issuer)
-	if err != nil {
-		return nil, errors.New("the issuer is not a URL")
-	}
-	origin := uri.Scheme + "://" + uri.Host
-	path := strings.TrimSuffix(uri.EscapedPath(), "/")
-	return []string{
-		origin + "/.well-known/oauth-authorization-server" + path, // RFC 8414 §3.1
-		origin + path + "/.well-known/openid-configuration",       // OpenID Connect Discovery §4.1
-	}, nil
 }
 
 func fetchMetadata(ctx context.Context, client *http.Client, address, issuer string) (jwksURI string, found bool, err error) {

@@ -299,6 +299,7 @@ func TestKeysUnavailable(t *testing.T) {
 }
 
 func TestUnknownKidStorm(t *testing.T) {
+	spec.Covers(t, "JW-17")
 	a := newAPI(t)
 	a.works(t)
 	for range 200 { // JW-17

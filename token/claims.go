@@ -35,8 +35,9 @@ type Claims struct {
 	Nonce       string
 	AZP         string
 
-	// KeyID names the key whose signature verified.
-	KeyID string
+	// KeyID names the key whose signature verified, Algorithm is the key's.
+	KeyID     string
+	Algorithm jose.Algorithm
 
 	// Raw holds every claim by its name, as JSON.
 	Raw map[string]json.RawMessage

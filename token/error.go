@@ -16,6 +16,7 @@ const (
 	WrongAudience  Reason = "audience" // aud, or azp
 	NotYetValid    Reason = "not_yet_valid"
 	Expired        Reason = "expired"
+	Inactive       Reason = "inactive" // its issuer says so (RFC 7662)
 )
 
 // Error says why a token was refused. It holds nothing of the token: Detail is

@@ -25,9 +25,10 @@ type Keys interface {
 	Keys(ctx context.Context, kid string, alg jose.Algorithm) ([]jose.PublicKey, error)
 }
 
-// Rules is what one kind of token must fulfil. [AccessTokenRules] and
-// [IDTokenRules] are the usual starting points. Rules of two kinds must exclude
-// each other (RFC 8725 §3.12), which Types and Audience see to.
+// Rules is what one kind of token must fulfil. [AccessTokenRules],
+// [IDTokenRules], [LogoutTokenRules] and [UserInfoRules] are the usual starting
+// points. Rules of two kinds must exclude each other (RFC 8725 §3.12), which
+// Types, Audience, Required and Forbidden see to.
 type Rules struct {
 	// Keys are those of every issuer in Issuers; where issuers do not trust
 	// each other, each has Rules of its own (RFC 8725 §3.8).
@@ -47,6 +48,9 @@ type Rules struct {
 	AuthorizedParty string
 	// Required claims beside iss, aud and exp.
 	Required []string
+	// Optional names those of iss, aud and exp that this kind of token may lack;
+	// where they are present, they are checked like in any other.
+	Optional []string
 	// Forbidden claims, which belong to other kinds of token.
 	Forbidden []string
 	// Skew is the tolerance for exp, nbf and iat; 0 means [DefaultSkew], the
@@ -95,6 +99,37 @@ func IDTokenRules(keys Keys, issuer, clientID string) Rules {
 	}
 }
 
+// LogoutTokenRules are the rules of OpenID Connect Back-Channel Logout §2.4 and
+// §2.6 for the client. The caller looks into events, wants sub or sid, and sees
+// to it that each jti counts once.
+func LogoutTokenRules(keys Keys, issuer, clientID string) Rules {
+	return Rules{
+		Keys:       keys,
+		Algorithms: []jose.Algorithm{jose.RS256, jose.ES256, jose.EdDSA, jose.PS256},
+		Types:      []string{jose.TypeLogoutToken, jose.TypeJWT, ""}, // the type is recommended only
+		Issuers:    []string{issuer},
+		Audience:   clientID,
+		Required:   []string{"iat", "jti", "events"},
+		Forbidden:  []string{"nonce"}, // an ID token's (§2.4: "to prevent its abuse as an ID Token")
+	}
+}
+
+// UserInfoRules are the rules of OpenID Connect Core §5.3.2 for a signed UserInfo
+// response, of which iss and aud are recommended and nothing says that it expires.
+// The caller compares sub with that of the ID token (§5.3.4).
+func UserInfoRules(keys Keys, issuer, clientID string) Rules {
+	return Rules{
+		Keys:       keys,
+		Algorithms: []jose.Algorithm{jose.RS256, jose.ES256, jose.EdDSA, jose.PS256},
+		Types:      []string{jose.TypeJWT, ""},
+		Issuers:    []string{issuer},
+		Audience:   clientID,
+		Required:   []string{"sub"},
+		Optional:   []string{"iss", "aud", "exp"},
+		Forbidden:  []string{"nonce", "events"}, // of an ID token, and of a logout token
+	}
+}
+
 // Validate says what is missing in the rules. It is for the start of a program;
 // Check refuses incomplete rules too.
 func (r *Rules) Validate() error {
@@ -134,6 +169,11 @@ func (r *Rules) skew() time.Duration {
 		return DefaultSkew
 	}
 	return r.Skew
+}
+
+// mayLack says that the token lacks a claim that it need not have.
+func (r *Rules) mayLack(c *Claims, name string) bool {
+	return !c.Has(name) && slices.Contains(r.Optional, name)
 }
 
 func (r *Rules) acceptsType(typ string) bool {

@@ -93,6 +93,7 @@ printed once and stored as a hash.`,
 	flags.StringVar(&entry.Scope, "scope", "", "all `SCOPES` that it may ask for, divided by spaces")
 	flags.StringVar(&profile, "profile", "", "the `PROFILE` oauth2.1, which is the default, or oidc")
 	flags.StringVar(&entry.DefaultResource, "default-resource", "", "the `RESOURCE` its tokens are for when a request names none")
+	flags.BoolVar(&entry.RevocationFeed, "revocation-feed", false, "a resource server that follows what is revoked")
 	flags.StringArrayVar(&entry.Introspects, "introspects", nil, "a `RESOURCE` whose tokens it introspects; may be repeated")
 	flags.BoolVar(&entry.SkipConsent, "skip-consent", false, "an application of the house: people are not asked")
 	flags.BoolVar(&secretStdin, "secret-stdin", false, "read the client's secret from standard input")

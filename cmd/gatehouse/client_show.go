@@ -103,6 +103,7 @@ func clientFacts(client gatehouse.Client) [][2]string {
 		{"default_resource", client.DefaultResource}, {"introspects", list(client.Introspects)},
 		{"backchannel_logout_uri", client.BackchannelLogoutURI},
 		{"token_exchange", exchangeFacts(client.TokenExchange)}, {"may_act", client.MayAct},
+		{"revocation_feed", switched(client.RevocationFeed)},
 		{"application_type", client.ApplicationType}, {"id_token_signed_response_alg", client.IDTokenSignedResponseAlg},
 		{"client_uri", client.ClientURI}, {"logo_uri", client.LogoURI}, {"policy_uri", client.PolicyURI}, {"tos_uri", client.TosURI},
 		{"contacts", list(client.Contacts)}, {"form_action_origins", list(client.FormActionOrigins)}, {"jwks", string(client.JWKS)},

@@ -34,7 +34,8 @@ func readFile(t *testing.T, name string) string {
 func metricsPage(t *testing.T) string {
 	t.Helper()
 	m := metrics.New(metrics.Config{
-		Version: "v1", Rules: oauth.RuleNames(), PasswordsWaiting: func() int { return 0 }, Store: func() metrics.StoreLoad { return metrics.StoreLoad{} },
+		Version: "v1", Rules: oauth.RuleNames(), PasswordsWaiting: func() int { return 0 }, CountersShared: func() bool { return true }, Store: func() metrics.StoreLoad { return metrics.StoreLoad{} },
+		FeedReaders: func() int { return 0 },
 	})
 	m.Endpoint("token")
 	m.Issued("default", "web", "refresh_token")

@@ -27,10 +27,11 @@ who keeps the key set has read it: no token is refused. The old key stays until
 the last token that it made has expired. A successor that waits already stays
 the only one.
 
-With --now it takes over after ten seconds, in which running servers read it.
-Applications and APIs that read the key set a while ago, at most five minutes,
-may refuse new tokens until they read it again; most do so at once when they
-see a key that they do not know.
+With --now it takes over as soon as those know it who ask: after ten seconds, in
+which running servers read it, and a signing key a minute later, after which
+applications and APIs that see a key that they do not know may read the key set
+again. Those that do not, and keep it for its five minutes whatever comes, may
+refuse new tokens until then.
 
 To take a key that was stolen out of use, use "gatehouse keys revoke".`,
 		Example: `  gatehouse keys rotate --data ./data
@@ -51,7 +52,7 @@ To take a key that was stolen out of use, use "gatehouse keys revoke".`,
 					fmt.Fprintln(term.out, tookOver(turn))
 				}
 				if err == nil && asked.Now {
-					fmt.Fprintf(term.out, "who keeps the key set may refuse new tokens until %s\n", moment(db.Now().Add(keyring.CacheTime)))
+					fmt.Fprintf(term.out, "who keeps the key set, whatever key comes, may refuse new tokens until %s\n", moment(db.Now().Add(keyring.CacheTime)))
 				}
 				return err
 			})
@@ -59,7 +60,7 @@ To take a key that was stolen out of use, use "gatehouse keys revoke".`,
 	}
 	where.addTenantFlags(command)
 	command.Flags().StringVar(&algorithm, "algorithm", "", "only the signing key of this `ALGORITHM`")
-	command.Flags().BoolVar(&asked.Now, "now", false, "take over in ten seconds")
+	command.Flags().BoolVar(&asked.Now, "now", false, "take over within 70 seconds")
 	return command
 }
 

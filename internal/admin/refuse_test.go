@@ -55,6 +55,18 @@ func TestIdentifiersThatAreRefused(t *testing.T) {
 	d.apply(client("client-1.example_A"), "+ client client-1.example_A")
 }
 
+// TestNoKeysAreFetchedForAClient: keys are given by value.
+func TestNoKeysAreFetchedForAClient(t *testing.T) {
+	spec.Covers(t, "SS-02")
+	for _, address := range []string{"http://127.0.0.1:9/jwks", "http://169.254.169.254/latest", "https://app.example/jwks"} {
+		text := "clients:\n  - client_id: m\n    grant_types: [client_credentials]\n    jwks_uri: " + address + "\n"
+		if _, err := Decode([]byte(text), "tenant.yaml"); err == nil || !strings.Contains(err.Error(), "unknown key jwks_uri") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	newDesk(t).apply("clients:\n  - client_id: m\n    grant_types: [client_credentials]\n", "+ client m")
+}
+
 func TestLoginNamesBelongToOneUser(t *testing.T) {
 	d := newDesk(t)
 	d.apply(house, d.dryRun(house)...)

@@ -296,6 +296,9 @@ func (r *registration) checkSwitches() {
 	if r.SkipConsent && r.public() { // RFC 6749 §10.2, RFC 8252 §8.6
 		r.wrong.add("skip_consent", "leave it out, or give the client a secret", "anyone can pose as a public client, so that people must be asked")
 	}
+	if r.RevocationFeed && r.public() {
+		r.wrong.add("revocation_feed", "give the client a secret", "the feed tells what has ended in the whole tenant, so its readers authenticate")
+	}
 	if r.InsecureShortSecret && r.public() {
 		r.wrong.add("insecure_short_secret", "leave it out", "a public client has no secret")
 	}

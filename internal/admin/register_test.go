@@ -197,6 +197,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		{"oidc for public", func(m *gatehouse.ClientMetadata) { public(m); m.Profile = "oidc" }, "profile", "PKCE"},
 		{"skip_consent for public", func(m *gatehouse.ClientMetadata) { public(m); m.SkipConsent = true }, "skip_consent", "public"},
 		{"introspection by public", func(m *gatehouse.ClientMetadata) { public(m); m.Introspects = []string{photoAPI().Identifier} }, "introspects", "secret"},
+		{"feed for public", func(m *gatehouse.ClientMetadata) { public(m); m.RevocationFeed = true }, "revocation_feed", "secret"},
 		{"DC-03 unknown scope", func(m *gatehouse.ClientMetadata) { m.Scope = "openid photos:raed" }, "scope", "did you mean photos:read?"},
 		{"DC-03 admin scope", func(m *gatehouse.ClientMetadata) { m.Scope = "openid admin" }, "scope", `"admin"`},
 		{"scope with quotes", func(m *gatehouse.ClientMetadata) { m.Scope = `open"id` }, "scope", "RFC 6749"},

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -142,21 +141,5 @@ func Address(r *http.Request) string {
 	return host
 }
 
-// ipv6Network is how many bits of an IPv6 address one subscriber cannot
-// choose.
-const ipv6Network = 64
-
-// Network returns what stands for the caller where callers are counted: an
-// IPv4 address, or the /64 of an IPv6 address.
-func Network(r *http.Request) string {
-	address := Address(r)
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	ip = ip.Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String()
-	}
-	return netip.PrefixFrom(ip, ipv6Network).Masked().String()
-}
+// Network returns what stands for the caller where callers are counted.
+func Network(r *http.Request) string { return gatehouse.Network(Address(r)) }

@@ -392,6 +392,7 @@ func TestATenantsDamagedKeysAreItsOwnAffair(t *testing.T) {
 
 // TestUnknownKeysTriggerNothing opens what no key here made: nothing is read.
 func TestUnknownKeysTriggerNothing(t *testing.T) {
+	spec.Covers(t, "JW-17")
 	s, kek := newShelf(), newKEK(t)
 	keys := load(t, s, kek)
 	s.fails = fmt.Errorf("the store was asked")

@@ -19,6 +19,9 @@ const (
 	minWait = time.Hour
 	// spread is the time in which every running server has read a new key.
 	spread = 10 * time.Second
+	// askAgain is how long verifiers may wait before they read the key set again
+	// at a key that they do not know: by then one that has just read it does.
+	askAgain = time.Minute
 
 	// longestToken is the longest life that settings can give to a token or
 	// an interaction. No key is removed sooner, so that one which was made

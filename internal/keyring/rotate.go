@@ -16,8 +16,9 @@ type Rotation struct {
 	// OnlyMAC rotates the MAC root alone.
 	OnlyMAC bool
 	// Now shortens the waiting to the time in which running servers read the
-	// new key. Verifiers that keep an older key set may refuse its signatures
-	// until they read it again.
+	// new key and, of a signing key, verifiers that do not know it may read the
+	// key set again. Those that do not may refuse its signatures for as long as
+	// they keep an older one.
 	Now   bool
 	Actor string
 }
@@ -95,18 +96,28 @@ func (k *Keyring) turn(ctx context.Context, tenant gatehouse.TenantID, of line, 
 // planTurn returns the step that rotates a line, or the key that waits to
 // take over and needs none.
 func planTurn(of line, keys []gatehouse.StoredKey, now time.Time, policy Policy, atOnce bool) (Step, gatehouse.StoredKey) {
-	signFrom := now.Add(policy.Wait)
-	if atOnce {
-		signFrom = now.Add(spread)
-	}
 	waiting, waits := waitingOf(keys, now)
 	switch {
+	case !waits && !atOnce:
+		return makeNext(of, keys, now, now.Add(policy.Wait)), gatehouse.StoredKey{}
 	case !waits:
-		return makeNext(of, keys, now, signFrom), gatehouse.StoredKey{}
-	case atOnce && waiting.SignFrom.After(signFrom):
-		return hasten(waiting, signFrom), gatehouse.StoredKey{}
+		return makeNext(of, keys, now, now.Add(lead(of))), gatehouse.StoredKey{}
+	case atOnce:
+		soonest := later(now.Add(spread), waiting.PublishAt.Add(lead(of)))
+		if waiting.SignFrom.After(soonest) {
+			return hasten(waiting, soonest), gatehouse.StoredKey{}
+		}
 	}
 	return Step{}, waiting
+}
+
+// lead is how long a key is published at least before it is used, but for
+// emergencies.
+func lead(of line) time.Duration {
+	if of.purpose == gatehouse.KeySign {
+		return spread + askAgain
+	}
+	return spread
 }
 
 // Revoked is what became of a revoked key.

@@ -55,6 +55,7 @@ func TestChangingThePassword(t *testing.T) {
 
 func TestPasswordsThatAreRefused(t *testing.T) {
 	h := newHouse(t)
+	h.secrets.Public("alice@mail.example") // which is tried as a password
 	b := h.owner()
 	cookie := b.cookies[sessionName]
 	for _, test := range []struct{ current, chosen, again, says, field string }{

@@ -190,6 +190,7 @@ func (playedPlaces) Place(address, language string) (string, bool) {
 }
 
 func TestEndingSessions(t *testing.T) {
+	spec.Covers(t, "AD-02")
 	h := newHouse(t)
 	h.sessionFor("u-alice", "sid-phone", 2*time.Hour)
 	h.sessionFor("u-alice", "sid-tablet", 3*time.Hour)

@@ -3,6 +3,7 @@ package login
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"gatehouse/internal/endpoint"
 	"gatehouse/internal/interaction"
 	"gatehouse/internal/seal"
+	"gatehouse/internal/secrecy"
 	"gatehouse/internal/secret"
 	"gatehouse/kv"
 )
@@ -35,6 +37,7 @@ type house struct {
 	mux       http.Handler
 	log       bytes.Buffer
 	tenant    gatehouse.Tenant
+	secrets   secrecy.Ledger
 	*playedStore
 	*playedPasswords
 	*playedFlow
@@ -60,6 +63,13 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	h.mux = mux
+	for _, password := range []string{"correct horse", "battery staple"} {
+		h.secrets.Add(secrecy.Password, password)
+	}
+	t.Cleanup(func() {
+		h.secrets.Search("the log", h.log.Bytes())
+		h.secrets.Report(t)
+	})
 	return h
 }
 
@@ -369,8 +379,13 @@ func (b *browser) send(r *http.Request) *http.Response {
 		r.Header[name] = values
 	}
 	recorder := httptest.NewRecorder()
+	sent := &bytes.Buffer{}
+	if r.Body != nil {
+		r.Body = io.NopCloser(io.TeeReader(r.Body, sent))
+	}
 	b.h.mux.ServeHTTP(recorder, r)
 	response := recorder.Result()
+	b.h.secrets.Exchange(r, sent.Bytes(), response, recorder.Body.Bytes())
 	for _, cookie := range response.Cookies() {
 		if cookie.MaxAge < 0 {
 			delete(b.cookies, cookie.Name)

@@ -38,6 +38,7 @@ func TestSignInNeverKeepsAPresetSession(t *testing.T) {
 }
 
 func TestOpeningSignInTakesADeadSessionAway(t *testing.T) {
+	spec.Covers(t, "SE-05")
 	h := newHouse(t)
 	b := h.browser()
 	b.cookies[sessionName] = interaction.NewCookieValue()

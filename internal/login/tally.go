@@ -92,7 +92,7 @@ func (s slot) without(mark uint32) slot {
 
 // lasts is until when the slot is worth keeping.
 func (s slot) lasts(now time.Time) time.Duration {
-	longest := time.Second // of an empty one, which the store may as well keep a moment
+	longest := time.Millisecond // of an empty one, the shortest that stores know
 	for _, t := range s {
 		longest = max(longest, t.forgotten.Sub(now))
 	}

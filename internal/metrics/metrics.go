@@ -48,6 +48,11 @@ type Config struct {
 	Rules []string
 	// PasswordsWaiting is how many callers wait for a slot of argon2id now.
 	PasswordsWaiting func() int
+	// CountersShared says whether failed sign-ins are counted in Redis now; nil
+	// without a Redis.
+	CountersShared func() bool
+	// FeedReaders is how many follow the revocation feed now.
+	FeedReaders func() int
 	// Store is what the database's acts came to so far.
 	Store func() StoreLoad
 }
@@ -135,6 +140,17 @@ func (m *Metrics) watch(config Config) {
 	}
 	if waiting := config.PasswordsWaiting; waiting != nil {
 		gauge("gatehouse_passwords_waiting", "Sign-ins that wait for a slot to check their password.", func() float64 { return float64(waiting()) })
+	}
+	if shared := config.CountersShared; shared != nil {
+		gauge("gatehouse_redis_answers", "1 while failed sign-ins are counted in Redis, 0 while each server counts for itself.", func() float64 {
+			if shared() {
+				return 1
+			}
+			return 0
+		})
+	}
+	if readers := config.FeedReaders; readers != nil {
+		gauge("gatehouse_feed_readers", "Connections that follow the revocation feed.", func() float64 { return float64(readers()) })
 	}
 	if load := config.Store; load != nil {
 		gauge("gatehouse_store_acts_waiting", "Acts that wait for their turn at the database.", func() float64 { return float64(load().Waiting) })

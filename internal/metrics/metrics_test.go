@@ -29,9 +29,10 @@ func says(t *testing.T, page string, lines ...string) {
 }
 
 func TestThePageSaysWhatWasCounted(t *testing.T) {
-	waiting := 3
+	waiting, shared := 3, true
 	m := New(Config{
-		Version: "v1", Rules: []string{"login-wrong"}, PasswordsWaiting: func() int { return waiting },
+		CountersShared: func() bool { return shared },
+		Version:        "v1", Rules: []string{"login-wrong"}, PasswordsWaiting: func() int { return waiting },
 		Store: func() StoreLoad {
 			return StoreLoad{Waiting: 2, Acts: 10, Commits: 4, Committing: 1500 * time.Millisecond}
 		},
@@ -49,7 +50,10 @@ func TestThePageSaysWhatWasCounted(t *testing.T) {
 	m.SignedIn(LoginSucceeded)
 	m.Issued("default", "web", "refresh_token")
 	m.Outcome("default", "web", ClientReplayed)
+	says(t, page(t, m), "gatehouse_redis_answers 1")
+	shared = false
 	says(t, page(t, m),
+		"gatehouse_redis_answers 0",
 		`gatehouse_build_info{version="v1"} 1`,
 		`gatehouse_requests_total{endpoint="token",method="POST",status="2xx"} 1`,
 		`gatehouse_requests_total{endpoint="token",method="POST",status="4xx"} 1`,

@@ -55,12 +55,19 @@ func (m *Metrics) Endpoint(name string) {
 
 // Answered counts a request. An endpoint of no name is one that there is not.
 func (m *Metrics) Answered(endpoint, method string, status int, took time.Duration) {
+	m.count(endpoint, method, status).took.Observe(took.Seconds())
+}
+
+// Streamed counts a request whose answer lasted as long as its reader stayed.
+func (m *Metrics) Streamed(endpoint, method string, status int) { m.count(endpoint, method, status) }
+
+func (m *Metrics) count(endpoint, method string, status int) *requests {
 	r, known := m.requests[endpoint]
 	if !known {
 		r = m.unknown
 	}
 	r.counts[methodIndex(method)][min(max(status/100-1, 0), len(classes)-1)].Inc()
-	r.took.Observe(took.Seconds())
+	return r
 }
 
 func methodIndex(method string) int {

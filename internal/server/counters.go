@@ -24,12 +24,20 @@ type counterStore interface {
 // itself would allow as many guesses as there are replicas.
 func (s *Server) counters() counterStore {
 	switch {
-	case s.redis != nil:
-		return &sharedCounters{shared: s.redis, own: kv.NewMemory(kv.MemoryConfig{}), log: s.log, now: s.clock}
+	case s.shared != nil:
+		return s.shared
 	case s.config.OnPostgres():
 		return s.store.KV()
 	}
 	return kv.NewMemory(kv.MemoryConfig{})
+}
+
+// shareCounters makes what counts in Redis, or nil without one.
+func (s *Server) shareCounters() *sharedCounters {
+	if s.redis == nil {
+		return nil
+	}
+	return &sharedCounters{shared: s.redis, own: kv.NewMemory(kv.MemoryConfig{}), log: s.log, now: s.clock}
 }
 
 // sharedCounters counts in a store that all servers share, and for itself as
@@ -50,6 +58,9 @@ func (c *sharedCounters) shares() bool {
 	until, now := c.away.Load(), c.now().UnixNano()
 	return until == 0 || now >= until && c.away.CompareAndSwap(until, now+int64(countersRetry))
 }
+
+// answers says whether the shared store did when it was last asked.
+func (c *sharedCounters) answers() bool { return c.away.Load() == 0 }
 
 // failed notes how the shared store answered and says whether to go on with
 // the server's own. What the caller gave up says nothing about the store.

@@ -125,7 +125,7 @@ func TestNothingIsKeptOfACrowd(t *testing.T) {
 		}
 		return "/authorize?" + query.Encode()
 	}
-	web := func(r *http.Request) { r.SetBasicAuth("web", "web-secret-that-is-long-enough-to-be-random") }
+	web := func(r *http.Request) { r.SetBasicAuth("web", webSecret) }
 	bearer := func(token string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
 	}

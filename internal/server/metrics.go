@@ -22,10 +22,15 @@ func (s *Server) newMetrics() *metrics.Metrics {
 	if s.config.Metrics.Listen == "" {
 		return nil
 	}
-	return metrics.New(metrics.Config{
+	config := metrics.Config{
 		Version: buildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting,
-		Store: func() metrics.StoreLoad { return metrics.StoreLoad(s.store.Load()) },
-	})
+		Store:       func() metrics.StoreLoad { return metrics.StoreLoad(s.store.Load()) },
+		FeedReaders: func() int { return s.protocol.FeedReaders() },
+	}
+	if s.shared != nil {
+		config.CountersShared = s.shared.answers
+	}
+	return metrics.New(config)
 }
 
 func buildVersion() string {
@@ -44,7 +49,11 @@ func (s *Server) answered(rows []endpoint.Row) func(endpoint.Answer) {
 		s.metrics.Endpoint(row.Name)
 	}
 	return func(a endpoint.Answer) {
-		s.metrics.Answered(a.Endpoint, a.Method, a.Status, a.Took)
+		if a.Endpoint == authserver.FeedEndpoint && a.Status == http.StatusOK {
+			s.metrics.Streamed(a.Endpoint, a.Method, a.Status)
+		} else {
+			s.metrics.Answered(a.Endpoint, a.Method, a.Status, a.Took)
+		}
 		if a.Endpoint == tokenEndpoint && a.Status == http.StatusOK { // the client is authenticated, the grant type known
 			s.metrics.Issued(string(a.Tenant), a.ClientID, a.Note("grant_type"))
 		}
@@ -150,13 +159,22 @@ func (s *Server) metricsListener(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
+// MetricsHandler serves the page of metrics, at whatever path; nothing where
+// nobody reads them.
+func (s *Server) MetricsHandler() http.Handler {
+	if s.metrics == nil {
+		return http.NotFoundHandler()
+	}
+	return s.metrics.Handler()
+}
+
 // serveMetrics answers /metrics, and nothing else, until ctx ends.
 func (s *Server) serveMetrics(ctx context.Context, listener net.Listener) {
 	if listener == nil {
 		return
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.Handle("GET /metrics", s.MetricsHandler())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read, WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -34,8 +34,10 @@ type Server struct {
 	config   Config
 	log      *slog.Logger
 	store    *store.Store
-	redis    *kvredis.Store // nil when there is none
+	redis    *kvredis.Store  // nil when there is none
+	shared   *sharedCounters // nil without Redis
 	mux      *endpoint.Mux
+	protocol *authserver.Server
 	keys     *keyring.Keyring
 	refusals *refusals
 	outbound *egress.Client
@@ -218,16 +220,17 @@ func (s *Server) assemble() error {
 		box.Suffix = "-" + public.Port() // cookies do not know ports
 	}
 	pages := login.NewPages(box)
+	s.shared = s.shareCounters()
 	s.metrics = s.newMetrics()
 	counted, places := counting{s.store, s.metrics}, newTenancy(s.store, s.keys, public)
-	protocol := authserver.New(authserver.Config{
+	s.protocol = authserver.New(authserver.Config{
 		Store: counted, Keys: s.keys, Box: box, Pages: pages, Hosts: places, Log: s.log,
 		// Slots of its own: client secrets never wait for passwords.
 		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
 	})
-	s.logouts = &authserver.Logouts{Server: protocol, HTTP: s.outbound.HTTP(), Tenant: places.tenant, Told: s.toldLogout}
-	people := login.New(login.Config{Pages: pages, Store: counted, Flow: protocol, Passwords: s.hasher, Counters: s.counters()})
-	rows := slices.Concat(protocol.Rows(), people.Rows(), s.healthRows())
+	s.logouts = &authserver.Logouts{Server: s.protocol, HTTP: s.outbound.HTTP(), Tenant: places.tenant, Told: s.toldLogout}
+	people := login.New(login.Config{Pages: pages, Store: counted, Flow: s.protocol, Passwords: s.hasher, Counters: s.counters()})
+	rows := slices.Concat(s.protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
 		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.told(s.answered(rows)),
 		Tenancy: places,
@@ -264,6 +267,10 @@ func (s *Server) Logouts() *authserver.Logouts { return s.logouts }
 // Outbound fetches what clients and users point to, within the rules of the
 // egress settings.
 func (s *Server) Outbound() *egress.Client { return s.outbound }
+
+// Drain ends the answers that would not end by themselves. Serve does so when
+// it stops.
+func (s *Server) Drain() { s.protocol.Drain() }
 
 // Close closes the database and the connections to Redis, and delivers the last
 // traces.

@@ -20,14 +20,17 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/config"
+	"gatehouse/internal/secrecy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const webSecret = "web-secret-that-is-long-enough-to-be-random"
+
 const tenantFile = `
 clients:
   - client_id: web
-    client_secret: web-secret-that-is-long-enough-to-be-random
+    client_secret: ` + webSecret + `
     redirect_uris: [https://app.example/cb]
     grant_types: [authorization_code, client_credentials]
     scope: openid
@@ -166,6 +169,10 @@ func (r *running) listen(t *testing.T) {
 		if err := r.stop(); err != nil {
 			t.Errorf("serving ended with %v", err)
 		}
+		var secrets secrecy.Ledger
+		secrets.Add(secrecy.ClientSecret, webSecret)
+		secrets.Search("the log", []byte(r.log.String()))
+		secrets.Report(t)
 	})
 }
 

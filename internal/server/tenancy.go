@@ -228,8 +228,8 @@ func (t *tenancy) forget(id gatehouse.TenantID, err error) {
 }
 
 const (
-	// originsAge is how long the origins of clients are kept before they are
-	// read again.
+	// originsAge is how long the origins of clients are kept before it is looked
+	// whether they have changed.
 	originsAge = time.Second
 	// clientPage is how many clients are read at once.
 	clientPage = 500
@@ -238,7 +238,11 @@ const (
 // origins knows the web origins of registered clients, from their redirect
 // URIs.
 type origins struct {
-	store *store.Store
+	store interface {
+		Now() time.Time
+		Version(ctx context.Context) (int64, error)
+		Clients(ctx context.Context, tenant gatehouse.TenantID, after string, limit int) ([]gatehouse.Client, error)
+	}
 	known sync.Map // gatehouse.TenantID → *tenantOrigins
 }
 
@@ -250,8 +254,9 @@ type tenantOrigins struct {
 }
 
 type knownOrigins struct {
-	at    time.Time
-	exact map[string]bool
+	at      time.Time
+	version int64 // of the store, when they were read
+	exact   map[string]bool
 	// anyPort are origins, without their port, of loopback redirect URIs.
 	anyPort map[string]bool
 }
@@ -261,14 +266,25 @@ func (o *origins) KnownOrigin(ctx context.Context, tenant gatehouse.TenantID, or
 	known := kept.(*tenantOrigins)
 	known.mu.Lock()
 	defer known.mu.Unlock()
-	if now := o.store.Now(); known.exact == nil || now.Sub(known.at) >= originsAge {
+	now := o.store.Now()
+	if known.exact != nil && now.Sub(known.at) < originsAge {
+		return known.has(origin), nil
+	}
+	// The clients themselves are read only if something has changed: any
+	// stranger's request has an origin, and a tenant may have many clients.
+	version, err := o.store.Version(ctx)
+	if err != nil {
+		return false, err
+	}
+	if known.exact == nil || known.version != version {
 		read, err := o.read(ctx, tenant)
 		if err != nil {
 			return false, err
 		}
-		read.at = now
+		read.version = version
 		known.knownOrigins = read
 	}
+	known.at = now
 	return known.has(origin), nil
 }
 

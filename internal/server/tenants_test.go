@@ -133,6 +133,7 @@ func TestEveryURLOfATenantsMetadataIsServed(t *testing.T) {
 }
 
 func TestADisabledTenantIsNotServed(t *testing.T) {
+	spec.Covers(t, "AD-08")
 	s := open(t, Config{PublicURL: "https://id.example", Data: t.TempDir()}, quiet())
 	defer s.Close()
 	makeTenant(t, s, "blue", "")

@@ -22,6 +22,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gatehouse/internal/spec"
 )
 
 // papers are a self-made certificate and its key in files.
@@ -82,7 +84,7 @@ func (p *papers) write(t *testing.T, path string, content []byte) {
 
 // runTLS serves https with the papers. The clock of the certificate's checks
 // stands until it is moved.
-func runTLS(t *testing.T) (r *running, p *papers, pass func(time.Duration)) {
+func runTLS(t *testing.T, changes ...func(*Server)) (r *running, p *papers, pass func(time.Duration)) {
 	t.Helper()
 	p = newPapers(t)
 	begin, passed := time.Now(), atomic.Int64{}
@@ -94,6 +96,9 @@ func runTLS(t *testing.T) (r *running, p *papers, pass func(time.Duration)) {
 		}
 		*s = *open(t, config, s.log)
 		s.clock = func() time.Time { return begin.Add(time.Duration(passed.Load())) }
+		for _, change := range changes {
+			change(s)
+		}
 	})
 	r.scheme = "https"
 	r.client = r.newClient(t, &tls.Config{RootCAs: p.trust})
@@ -213,6 +218,7 @@ func TestHTTP2ConnectionsAreBounded(t *testing.T) {
 }
 
 func TestCertificateFollowsItsFiles(t *testing.T) {
+	spec.Covers(t, "FT-28")
 	r, p, pass := runTLS(t)
 	shown := func(want int64) {
 		t.Helper()
@@ -286,5 +292,24 @@ func TestBadCertificatesAtTheStart(t *testing.T) {
 	s := open(t, Config{PublicURL: "https://id.example", Data: data, TLS: p.TLS}, slog.New(slog.NewTextHandler(&log, nil)))
 	if _, err := s.tlsConfig(); err != nil || !strings.Contains(log.String(), "has expired") {
 		t.Errorf("an expired certificate: %v, %s", err, &log)
+	}
+}
+
+// TestHalfOpenHandshakesAreCutOff: who begins a handshake and does not go on is
+// hung up on, and holds up nobody.
+func TestHalfOpenHandshakesAreCutOff(t *testing.T) {
+	spec.Covers(t, "DS-09", "FT-35")
+	r, p, _ := runTLS(t, func(s *Server) { s.limits.readHeader = 50 * time.Millisecond })
+	for name, begun := range map[string]string{"nothing": "", "half a record": "\x16\x03\x01\x02\x00", "half a ClientHello": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
+		conn := r.dial(t)
+		if _, err := io.WriteString(conn, begun); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); err != nil { // ends when the server hangs up
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := r.shake(t, &tls.Config{RootCAs: p.trust}); err != nil {
+			t.Errorf("another caller beside %s: %v", name, err)
+		}
 	}
 }

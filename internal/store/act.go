@@ -23,6 +23,7 @@ type act struct {
 
 	moved bool // clients, resources or settings were changed
 	last  []numbered
+	ended []ending // what it has written that has ended
 
 	// begin opens the act's savepoint, before the first statement that may have to be taken back;
 	// nil when that is done, or there is none.
@@ -106,6 +107,9 @@ type engine interface {
 
 	// settle runs the act's last statements.
 	settle(a *act) error
+
+	// moveNumbers numbers endings anew, beyond a number.
+	moveNumbers(a *act, beyond int64) error
 }
 
 // lock is a kind of thing that acts hold and seize.

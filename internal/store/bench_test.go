@@ -81,3 +81,34 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAmong issues and redeems codes beside as many grants as its name says: what one costs
+// must hardly depend on how many there are.
+func BenchmarkAmong(b *testing.B) {
+	for _, count := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprint(count, " grants"), func(b *testing.B) {
+			s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "gatehouse.db")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			storetest.Grants(b, s, 1)
+			born := func(count int64) {
+				var left atomic.Int64
+				left.Store(count)
+				var making sync.WaitGroup
+				for range 32 {
+					making.Go(func() {
+						for left.Add(-1) >= 0 {
+							storetest.MoreGrants(b, s, 1)
+						}
+					})
+				}
+				making.Wait()
+			}
+			born(int64(count))
+			b.ResetTimer()
+			born(int64(b.N))
+		})
+	}
+}

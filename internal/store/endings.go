@@ -35,8 +35,11 @@ const (
 // addEnding writes that what value names has ended, until its tokens have expired everywhere. Of a
 // client or a subject it ends what was issued so far.
 func (a *act) addEnding(kind, value string, until time.Time) {
+	until = until.Add(skew)
 	a.finally(sqlAddEnding, func(seq int64, now time.Time) []any {
-		return []any{a.tenant, kind, value, seq, millis(now.Add(endingReach)), millis(until.Add(skew))}
+		issuedBefore := now.Add(endingReach)
+		a.ended = append(a.ended, ending{a.tenant, seq, entryOf(kind, value, issuedBefore, until)})
+		return []any{a.tenant, kind, value, seq, millis(issuedBefore), millis(until)}
 	})
 }
 
@@ -128,6 +131,8 @@ func (s *Store) RevokeToken(ctx context.Context, tenant gatehouse.TenantID, jti 
 // TokenEnded says whether an access token was ended before its expiry: itself, with its grant, with
 // everything that its client, subject or tenant had, or with the key that signed it; or one of the
 // tokens was of which it was made.
+//
+// What ended at this process is told at once, what ended elsewhere a quarter of a second later at most.
 func (s *Store) TokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
 	ended, err := s.tokenEnded(ctx, tenant, token)
 	for i := 0; i < len(token.Ancestors) && !ended && err == nil; i++ {
@@ -141,6 +146,9 @@ func (s *Store) TokenEnded(ctx context.Context, tenant gatehouse.TenantID, token
 }
 
 func (s *Store) tokenEnded(ctx context.Context, tenant gatehouse.TenantID, token gatehouse.TokenFacts) (bool, error) {
+	if ended, known, err := s.endings.ended(ctx, tenant, token); err != nil || known {
+		return ended, err
+	}
 	return read(ctx, s, "looking for the end of a token", func(c *connection) (bool, error) {
 		var kind string
 		return c.one(sqlTokenEnded, []any{&kind}, tenant, token.Handle, token.ID, token.ClientID, token.Subject, millis(token.IssuedAt), token.KeyID, token.SessionID)

@@ -52,11 +52,16 @@ func (s *Store) AppendEvent(ctx context.Context, tenant gatehouse.TenantID, even
 }
 
 // CountFailedLogin records a failed sign-in. Those of one account from one address within ten
-// minutes are one event with a count. accountKey must not reveal the name that was typed;
-// subject is whose account it is, "" when nobody has the name.
+// minutes are one event with a count; so are those from one network at all names that nobody has,
+// since strangers can invent any number of them. accountKey must not reveal the name that was
+// typed; subject is whose account it is, "" when nobody has the name.
 func (s *Store) CountFailedLogin(ctx context.Context, tenant gatehouse.TenantID, subject, accountKey string, by gatehouse.Circumstance) error {
 	_, err := write(ctx, s, "recording a failed login", tenant, func(a *act) (struct{}, error) {
 		span := a.now.UnixMilli() / failedLoginSpan.Milliseconds()
+		if subject == "" {
+			joins := fmt.Sprintf("login %d nobody %q", span, gatehouse.Network(by.Address))
+			return struct{}{}, a.tellJoined(gatehouse.Event{By: by}, gatehouse.EventLoginFailed, joins)
+		}
 		joins := fmt.Sprintf("login %d %q %q", span, accountKey, by.Address)
 		return struct{}{}, a.tellJoined(gatehouse.Event{Subject: subject, By: by}, gatehouse.EventLoginFailed, joins, "account", accountKey)
 	})

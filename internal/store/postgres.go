@@ -59,6 +59,7 @@ type postgres struct {
 	log      *slog.Logger
 	touches  *touches
 	onChange func()
+	onEnded  func([]ending)
 
 	acts    chan struct{} // those under way, fewer than connections: queries always find one
 	waiting atomic.Int64  // acts and queries, with those under way
@@ -121,6 +122,7 @@ func (s *Store) openPostgres(ctx context.Context, config Config, migrations []mi
 		log:      config.Log,
 		touches:  s.touches,
 		onChange: s.snapshot.drop,
+		onEnded:  s.endings.committed,
 		acts:     make(chan struct{}, conns-conns/4),
 		closed:   s.closed,
 		acted:    make(chan struct{}, 1),
@@ -257,6 +259,8 @@ func (p *postgres) settle(a *act) error {
 	}
 	return a.native(func(c *pgx.Conn) error { return c.SendBatch(a.ctx, batch).Close() })
 }
+
+func (p *postgres) moveNumbers(a *act, beyond int64) error { return a.moveNumbers(beyond) }
 
 // native runs with the driver's connection.
 func (c *connection) native(run func(*pgx.Conn) error) error {

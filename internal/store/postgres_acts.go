@@ -111,6 +111,7 @@ func (p *postgres) attempt(ctx context.Context, pace pace, run func(*act) error)
 	if a.moved {
 		p.onChange() // before the answer: who changed something sees the change
 	}
+	p.onEnded(a.ended)
 	// Outside of the act, so that nobody waits for sessions that it does not concern.
 	if _, err := p.writeTouches(c); err != nil {
 		p.log.Debug("sessions that were seen could not be written down", "error", err)

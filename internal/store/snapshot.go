@@ -25,10 +25,11 @@ const (
 // snapshot holds what nearly every request reads: clients, resources, settings. It follows the
 // change counter, which other processes move too.
 type snapshot struct {
-	started time.Time
-	current atomic.Pointer[view]
-	away    atomic.Pointer[absence] // nil while the database answers
-	probing atomic.Bool
+	started  time.Time
+	current  atomic.Pointer[view]
+	away     atomic.Pointer[absence] // nil while the database answers
+	answered atomic.Int64            // when the last question was asked that had an answer, since started
+	probing  atomic.Bool
 
 	mu    sync.Mutex
 	epoch int64 // how often this process dropped the view
@@ -101,17 +102,27 @@ func (s *Store) changeCount(ctx context.Context, now time.Duration) (int64, erro
 	})
 	switch {
 	case err == nil:
-		snap.away.Store(nil)
-	case errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && !snap.checkedSince(now):
+		snap.isThere(now)
+	case errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && snap.answered.Load() <= int64(now): // else a later one was answered
 		snap.away.Store(&absence{err, time.Since(snap.started)})
 	}
 	return counter, err
 }
 
-// checkedSince says whether somebody who asked later than that was answered.
-func (s *snapshot) checkedSince(then time.Duration) bool {
-	v := s.current.Load()
-	return v != nil && time.Duration(v.checkedAt.Load()) > then
+// isThere says that a question which was asked then had an answer.
+func (s *snapshot) isThere(then time.Duration) {
+	s.answered.Store(int64(then))
+	s.away.Store(nil)
+}
+
+// Version is a number that changes whenever clients, resources, settings or tenants have changed. It
+// comes from the snapshot.
+func (s *Store) Version(ctx context.Context) (int64, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return v.counter, nil
 }
 
 // keep makes the counter, as read since now, the view's. It returns nil if this process has

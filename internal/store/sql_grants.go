@@ -95,4 +95,7 @@ const (
 			OR kind = 'key' AND value = $7 OR kind = 'session' AND value = $8) LIMIT 1`
 	sqlSweepEndings = `DELETE FROM endings WHERE tenant = $1 AND (kind, value) IN (SELECT kind, value FROM endings
 		WHERE tenant = $1 AND until < $2 ORDER BY until LIMIT $3)`
+	// $2 place, $3 how far, $4 now.
+	sqlEndingsOfTenant = `SELECT kind, value, seq, issued_before, until FROM endings
+		WHERE tenant = $1 AND seq > $2 AND seq <= $3 AND until > $4 ORDER BY seq LIMIT $5`
 )

@@ -14,6 +14,8 @@ const (
 	sqlCountChange = `UPDATE counters SET value = value + 1 WHERE name = 'change'`
 	sqlChangeCount = `SELECT value FROM counters WHERE name = 'change'`
 	sqlTakeSeqs    = `UPDATE counters SET value = value + $1 WHERE name = 'event' RETURNING value` // the last of them
+	sqlSeq         = `SELECT value FROM counters WHERE name = 'event'`
+	sqlMoveSeq     = `UPDATE counters SET value = value + $1 WHERE name = 'event' AND value < $1`
 	sqlStoreSeq    = `UPDATE counters SET value = $1 WHERE name = 'event' AND value < $1`
 	sqlClock       = `SELECT value FROM counters WHERE name = 'clock'`
 	sqlStoreClock  = `UPDATE counters SET value = $1 WHERE name = 'clock' AND value < $1`
@@ -24,6 +26,11 @@ const (
 	sqlCountKeyChange = `UPDATE counters SET value = value + 1 WHERE name = 'key'`
 	sqlKeyChangeCount = `SELECT value FROM counters WHERE name = 'key'`
 	sqlNextTenant     = `SELECT tenant FROM keys WHERE tenant > $1 ORDER BY tenant LIMIT 1`
+
+	// What has ended, of all tenants.
+	sqlEndingsAfter = `SELECT tenant, kind, value, seq, issued_before, until FROM endings WHERE seq > $1 ORDER BY seq LIMIT $2`
+	sqlCountEndings = `SELECT COUNT(*) FROM endings`
+	sqlMoveEndings  = `UPDATE endings SET seq = seq + $1`
 
 	// The sweep walks the tenants by the first column of each table's key.
 	sqlSweepNextInGrants   = `SELECT tenant FROM grants WHERE tenant > $1 ORDER BY tenant LIMIT 1`

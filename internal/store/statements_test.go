@@ -18,6 +18,7 @@ var untenanted = []string{
 	"sqlCreateMigrations", "sqlMigrationVersion", "sqlRecordMigration",
 	"sqlCountChange", "sqlChangeCount", "sqlTakeSeqs", "sqlStoreSeq", "sqlClock", "sqlStoreClock",
 	"sqlCountKeyChange", "sqlKeyChangeCount", "sqlNextTenant", "sqlTenants", "sqlTenantHosts",
+	"sqlSeq", "sqlMoveSeq", "sqlMoveEndings", "sqlEndingsAfter", "sqlCountEndings",
 	"sqlKeyEncryptionKey", "sqlSetKeyEncryptionKey",
 	"sqlSweepNextInGrants", "sqlSweepNextInSessions", "sqlSweepNextInEndings", "sqlSweepNextInEvents", "sqlSweepNextInLogouts", "sqlDueLogouts",
 	"sqlKVAdd", "sqlKVSet", "sqlKVSwap", "sqlKVPut", "sqlKVGet", "sqlKVTake", "sqlKVDelete", "sqlKVCount", "sqlKVSweep",

@@ -41,6 +41,7 @@ type Store struct {
 	clock    *clock
 	snapshot *snapshot
 	terms    *cache[termsKey, gatehouse.Grant]
+	endings  *endings
 	touches  *touches
 	kv       sqlKV
 	trace    func(ctx context.Context, what string) (context.Context, func(error)) // nil when nobody looks
@@ -71,6 +72,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), terms: newCache[termsKey, gatehouse.Grant](termsKept), closed: make(chan struct{})}
 	s.kv.store = s
+	s.endings = newEndings(s)
 	if config.URL != "" {
 		if config.Path != "" {
 			return nil, errors.New("opening the database: both a path and a URL were given")
@@ -119,6 +121,7 @@ func (s *Store) openFile(ctx context.Context, config Config, migrations []migrat
 		touches:  s.touches,
 		onChange: s.snapshot.drop,
 		patience: config.Patience,
+		onEnded:  s.endings.committed,
 		queue:    make(chan *job, queueLimit),
 		stop:     make(chan struct{}),
 		finished: make(chan struct{}),
@@ -173,12 +176,16 @@ func (s *Store) Ping(ctx context.Context) error {
 	if offset := s.ClockOffset(); offset.Abs() > tolerableOffset {
 		return fmt.Errorf("store: this machine's clock is %v off the database's; set it right", offset.Round(time.Second))
 	}
+	asked := time.Since(s.snapshot.started)
 	found, err := read(ctx, s, "ping", func(c *connection) (bool, error) {
 		var count int64
 		return c.one(sqlChangeCount, []any{&count})
 	})
 	if err == nil && !found {
 		err = errors.New("store: ping: the change counter is missing")
+	}
+	if err == nil {
+		s.snapshot.isThere(asked) // who is told that we are ready is served
 	}
 	return err
 }

@@ -32,6 +32,7 @@ func sweepings() []sweeping {
 // that never came, and sessions and events older than the tenant's retention. It returns how many rows it removed, also with an
 // error.
 func (s *Store) Sweep(ctx context.Context) (removed int, err error) {
+	s.endings.kept.Load().tidy(s.Now())
 	if removed, err = s.sweepKV(ctx); err != nil {
 		return removed, err
 	}

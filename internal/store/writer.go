@@ -55,6 +55,7 @@ type writer struct {
 	touches  *touches
 	onChange func()
 	patience time.Duration // 0 is without end
+	onEnded  func([]ending)
 
 	queue    chan *job
 	stop     chan struct{}
@@ -67,7 +68,8 @@ type writer struct {
 
 // progress is what the acts of a batch have done so far beside their rows.
 type progress struct {
-	changed   bool  // clients, resources or settings were changed
+	changed   bool // clients, resources or settings were changed
+	ended     []ending
 	seq       int64 // the last number given, 0 before the first
 	seqStored int64 // the last number that the database knows of
 }
@@ -169,6 +171,7 @@ func (w *writer) batch(first *job) {
 	if w.current.changed {
 		w.onChange() // before the answer: who changed something sees the change
 	}
+	w.onEnded(w.current.ended)
 	for _, j := range claimed {
 		j.answer(j.err)
 	}
@@ -212,6 +215,7 @@ func (w *writer) run(j *job) error {
 				return errors.Join(errLost, err)
 			}
 		}
+		w.current.ended = append(w.current.ended, a.ended...)
 		return nil
 	}
 	w.current = before
@@ -264,6 +268,15 @@ func (w *writer) nextSeq() (int64, error) {
 	}
 	p.seq++
 	return p.seq, nil
+}
+
+// moveNumbers has the numbers that the batch gave written down before, and taken anew after it.
+func (w *writer) moveNumbers(a *act, beyond int64) error {
+	if _, err := a.exec(sqlStoreSeq, w.current.seq); err != nil {
+		return err
+	}
+	w.current.seq, w.current.seqStored = 0, 0
+	return a.moveNumbers(beyond)
 }
 
 // finish writes what belongs to the batch and not to one act.

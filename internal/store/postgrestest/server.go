@@ -82,6 +82,34 @@ func testServer(t testing.TB) (base string, location *url.URL) {
 	return base, location
 }
 
+// Dump returns every row of every table at a URL as text.
+func Dump(t testing.TB, url string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), schemaTime)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatalf("connecting to PostgreSQL: %v", err)
+	}
+	defer conn.Close(ctx)
+	lines := func(text string) []string {
+		rows, err := conn.Query(ctx, text)
+		if err == nil {
+			var all []string
+			if all, err = pgx.CollectRows(rows, pgx.RowTo[string]); err == nil {
+				return all
+			}
+		}
+		t.Errorf("%s: %v", text, err)
+		return nil
+	}
+	var each []string
+	for _, table := range lines("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema()") {
+		each = append(each, "SELECT '"+table+" ' || t::text FROM "+table+" t")
+	}
+	return strings.Join(lines(strings.Join(each, " UNION ALL ")), "\n")
+}
+
 // Run runs one command at a URL, on a connection of its own.
 func Run(t testing.TB, url, text string) {
 	t.Helper()

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func failedLogins(t *testing.T, open Open) {
 	fail := func(account, address string, times int) {
 		for range times {
 			s.clock.Move(time.Second)
-			s.ok(s.CountFailedLogin(t.Context(), tenant, "", account, gatehouse.Circumstance{Address: address}))
+			s.ok(s.CountFailedLogin(t.Context(), tenant, "sub-"+account, account, gatehouse.Circumstance{Address: address}))
 		}
 	}
 	fail("alice", "192.0.2.1", 100)
@@ -90,6 +91,21 @@ func failedLogins(t *testing.T, open Open) {
 		got += fmt.Sprintf("%s %s %d, ", e.Detail["account"], e.By.Address, e.Count)
 	}
 	is(t, "alice 192.0.2.1 100, alice 192.0.2.2 3, bob 192.0.2.1 2, alice 192.0.2.1 1, ")(got, nil)
+	// Names that nobody has are one event for each network, however many somebody invents.
+	for n := range 200 {
+		from := []string{"192.0.2.1", fmt.Sprintf("2001:db8::%x", n), "2001:db8:0:1::1"}[n%3]
+		s.ok(s.CountFailedLogin(t.Context(), tenant, "", fmt.Sprint("invented ", n), gatehouse.Circumstance{Address: from}))
+	}
+	counts := map[string]int64{}
+	for _, e := range s.events(gatehouse.EventLoginFailed)[len(events):] {
+		counts[gatehouse.Network(e.By.Address)] += int64(e.Count)
+		if len(e.Detail) > 0 || e.Subject != "" {
+			t.Errorf("an event of nobody has %v and %q", e.Detail, e.Subject)
+		}
+	}
+	if want := map[string]int64{"192.0.2.1": 67, "2001:db8::/64": 67, "2001:db8:0:1::/64": 66}; !maps.Equal(counts, want) {
+		t.Errorf("%v", counts)
+	}
 	if first := events[0]; !first.LastAt.Equal(last) || last.Sub(first.At) != 99*time.Second {
 		t.Fatalf("from %v to %v", first.At, first.LastAt)
 	}

@@ -89,8 +89,14 @@ func (s *stage) furnish(tenant gatehouse.TenantID) {
 // Grants returns redeemed grants of tenant "one", each with a chain of RefreshHash at generation 1.
 func Grants(tb testing.TB, opened *store.Store, count int) []gatehouse.Grant {
 	tb.Helper()
+	(&stage{TB: tb, Store: opened}).furnish(tenant)
+	return MoreGrants(tb, opened, count)
+}
+
+// MoreGrants are further ones in a store that Grants has been in.
+func MoreGrants(tb testing.TB, opened *store.Store, count int) []gatehouse.Grant {
+	tb.Helper()
 	s := &stage{TB: tb, Store: opened}
-	s.furnish(tenant)
 	grants := make([]gatehouse.Grant, count)
 	for i := range grants {
 		grants[i] = s.redeemed("openid", "offline_access")
@@ -146,8 +152,10 @@ func (s *stage) newIssue(scope ...string) gatehouse.CodeIssue {
 	n := serial.Add(1)
 	var id gatehouse.GrantID
 	binary.BigEndian.PutUint64(id[:], n)
+	origin := sha256.Sum256(fmt.Append(nil, "origin", n))
+	gatehouse.PutTime(origin[:], time.UnixMilli(int64(n))) // in the order of birth, as real ones are
 	return gatehouse.CodeIssue{
-		Origin: sha256.Sum256(fmt.Append(nil, "origin", n)),
+		Origin: origin,
 		Grant: gatehouse.Grant{
 			ID: id, Handle: fmt.Sprint("handle-", n), ClientID: clientID, Subject: subject, SessionID: sessionID,
 			Scope: oauth.Scope(scope), Resources: []string{"https://api.example.com/"},

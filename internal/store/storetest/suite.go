@@ -28,6 +28,7 @@ func Run(t *testing.T, open Open) {
 		"account":   account,
 		"exchange":  exchange,
 		"logouts":   logouts,
+		"feed":      feed,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

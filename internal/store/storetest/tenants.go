@@ -14,11 +14,11 @@ import (
 )
 
 // shared are the methods that belong to no tenant.
-var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "DueLogouts", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants"}
+var shared = []string{"AdvanceAfterRestore", "ClockOffset", "Close", "DueLogouts", "EachTenant", "KV", "KeyChanges", "KeyEncryptionKey", "Load", "Now", "Ping", "SetKeyEncryptionKey", "Sweep", "TenantHosts", "Tenants", "Version"}
 
 // asked are the methods that picture asks.
 var asked = []string{
-	"Client", "Clients", "Consent", "Events", "Grant", "GrantOfHandle", "GrantOfSession", "GrantTerms", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
+	"Client", "Clients", "Consent", "Events", "FollowEndings", "Grant", "GrantOfHandle", "GrantOfSession", "GrantTerms", "Keys", "Resources", "Session", "Tenant", "TenantRecord", "TokenEnded", "User", "UserByLogin", "Users",
 	"UserSessions", "Allowances", "SecurityEvents",
 }
 
@@ -154,6 +154,7 @@ func (s *stage) picture(tenant gatehouse.TenantID, g gatehouse.Grant) string {
 	look("consents", all(consents, err)...)
 	ended, err := s.TokenEnded(ctx, tenant, gatehouse.TokenFacts{Handle: g.Handle, ID: "jti", ClientID: clientID, Subject: subject, IssuedAt: s.Now().Truncate(time.Minute)})
 	look("token ended", all(ended, err)...)
+	look("feed", s.followed(tenant, 0).Entries)
 	events, err := s.Events(ctx, tenant, gatehouse.EventFilter{Limit: 1000})
 	look("events", all(events, err)...)
 	keys, err := s.Keys(ctx, tenant)

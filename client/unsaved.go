@@ -1,0 +1,35 @@
+package client
+
+// maxUnsaved is how many renewed tokens may wait for their store to come back.
+const maxUnsaved = 1024
+
+// unsavedTokens were issued for a session of that version and could not be saved.
+type unsavedTokens struct {
+	version int64
+	tokens  Tokens
+}
+
+func (c *Client) unsaved(id string, version int64) (Tokens, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept, there := c.waiting[id]
+	if !there || kept.version != version {
+		delete(c.waiting, id)
+		return Tokens{}, false
+	}
+	return kept.tokens, true
+}
+
+func (c *Client) keepUnsaved(id string, version int64, tokens Tokens) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.waiting) < maxUnsaved {
+		c.waiting[id] = unsavedTokens{version, tokens}
+	}
+}
+
+func (c *Client) forgetUnsaved(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}

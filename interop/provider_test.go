@@ -1,0 +1,602 @@
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse/client"
+	"gatehouse/jose"
+)
+
+const (
+	// awkwardSecret reads differently by readers who forget the form-encoding inside
+	// Basic, or do it twice.
+	awkwardSecret = "a+secret: with %2B & = and ~ 0123456789"
+
+	thingsAPI = "https://things.example/api"
+
+	accessTokenLife = 2 // seconds, so that renewals can be waited for
+)
+
+// foreign is npm's oidc-provider, with our client at it.
+type foreign struct {
+	*testing.T
+	issuer  string
+	key     *jose.PrivateKey
+	origins origins
+	names   []string
+}
+
+// TestOurClient drives a provider that nobody here wrote with package client.
+func TestOurClient(t *testing.T) {
+	f := startForeign(t)
+	f.check("discovery", f.discovery)
+	f.check("code-userinfo-and-awkward-secret", f.code)
+	f.check("id-token-es256-and-post", f.otherAlgorithm)
+	f.check("form-post", f.formPost)
+	f.check("private-key-jwt-and-pushed-request", f.pushed)
+	f.check("refresh-rotates-once-for-all", f.refresh)
+	f.check("refresh-token-revoked-ends-session", f.refreshRevoked)
+	f.check("logout-at-the-provider", f.logout)
+	f.check("back-channel-logout", f.backChannel)
+	f.check("native-by-loopback", f.loopback)
+	f.check("device", f.device)
+	f.check("device-denied", f.deviceDenied)
+	f.check("client-credentials-for-a-resource", f.clientCredentials)
+	f.check("introspection-and-revocation", f.introspection)
+	f.check("registration", f.registration)
+	f.check("refusals-name-their-code", f.refusals)
+	if wanted := ourClientChecks(); !slices.Equal(f.names, wanted) {
+		t.Errorf("the checks were\n%s\nwant\n%s", strings.Join(f.names, "\n"), strings.Join(wanted, "\n"))
+	}
+}
+
+func (f *foreign) check(name string, body func(t *testing.T)) {
+	f.names = append(f.names, name)
+	f.Run(name, body)
+}
+
+func startForeign(t *testing.T) *foreign {
+	t.Helper()
+	if _, err := os.Stat("node/node_modules/oidc-provider"); err != nil {
+		missing(t, "the npm packages are not installed: (cd interop/node && npm ci)")
+	}
+	key, err := jose.GenerateKey(jose.ES256, "client-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &foreign{T: t, key: key, origins: newOrigins(t)}
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.issuer = "http://127.0.0.1:" + port
+	told, err := json.Marshal(map[string]any{"port": json.Number(port), "clients": f.clients(), "resource": thingsAPI, "accessTokenLife": accessTokenLife})
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(nodePath(t), "provider.mjs")
+	command.Dir = "node"
+	command.Env = append(os.Environ(), "GATEHOUSE_INTEROP="+string(told))
+	var log lockedBuffer
+	command.Stderr = &log
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		_ = command.Wait()
+		if t.Failed() {
+			t.Logf("oidc-provider:\n%s", log.String())
+		}
+	})
+	ready := make(chan bool, 1)
+	go func() {
+		defer close(ready)
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if strings.HasPrefix(lines.Text(), "ready") {
+				ready <- true
+			}
+		}
+	}()
+	select {
+	case up := <-ready:
+		if !up {
+			t.Fatalf("oidc-provider ended\n%s", log.String())
+		}
+	case <-time.After(readyWithin):
+		t.Fatalf("oidc-provider was not ready after %v\n%s", readyWithin, log.String())
+	}
+	return f
+}
+
+// origins are where the applications of the clients are: the provider has to know
+// before there are any.
+type origins map[string]*place
+
+// place is an origin whose application changes from check to check.
+type place struct {
+	*httptest.Server
+	serves atomic.Pointer[http.ServeMux]
+}
+
+func (p *place) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.serves.Load().ServeHTTP(w, r) }
+
+func newOrigins(t *testing.T) origins {
+	t.Helper()
+	all := origins{}
+	for _, id := range []string{"basic", "es256", "jwt"} {
+		p := &place{}
+		p.serves.Store(http.NewServeMux())
+		p.Server = httptest.NewServer(p)
+		t.Cleanup(p.Close)
+		all[id] = p
+	}
+	return all
+}
+
+func (f *foreign) originOf(id string) string { return f.origins[id].URL }
+
+func (f *foreign) clients() []map[string]any {
+	web := []string{"authorization_code", "refresh_token", "client_credentials"}
+	return []map[string]any{
+		{
+			"client_id": "basic: +%", "client_secret": awkwardSecret, "grant_types": web, "redirect_uris": []string{f.originOf("basic") + "/callback"},
+			"post_logout_redirect_uris": []string{f.originOf("basic") + "/bye"}, "backchannel_logout_uri": f.originOf("basic") + "/backchannel", "backchannel_logout_session_required": true,
+			"userinfo_signed_response_alg": "ES256",
+		},
+		{
+			"client_id": "es256", "client_secret": awkwardSecret, "token_endpoint_auth_method": "client_secret_post", "id_token_signed_response_alg": "ES256",
+			"grant_types": web, "redirect_uris": []string{f.originOf("es256") + "/callback"},
+		},
+		{
+			"client_id": "jwt", "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256", "jwks": jose.KeySet{Keys: []jose.PublicKey{f.key.Public()}},
+			"require_pushed_authorization_requests": true, "id_token_signed_response_alg": "EdDSA", "grant_types": web, "redirect_uris": []string{f.originOf("jwt") + "/callback"},
+		},
+		{
+			"client_id": "native", "application_type": "native", "token_endpoint_auth_method": "none", "redirect_uris": []string{"http://127.0.0.1/callback"},
+			"grant_types": []string{"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"},
+		},
+	}
+}
+
+func (f *foreign) new(t *testing.T, config client.Config) *client.Client {
+	t.Helper()
+	config.Logger = slog.New(slog.DiscardHandler)
+	c, err := client.New(t.Context(), f.issuer, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// site is a web application of ours, with a person at it.
+type site struct {
+	*walker
+	*client.Client
+	origin string
+	last   error // of a login that failed
+}
+
+// open serves the application of a client.
+func (f *foreign) open(t *testing.T, id string, config client.Config) *site {
+	t.Helper()
+	s := &site{walker: newWalker(t), origin: f.originOf(id)}
+	s.fill = fillForeign
+	config.RedirectURI = s.origin + "/callback"
+	config.OnError = func(w http.ResponseWriter, _ *http.Request, err error) {
+		s.last = err
+		w.WriteHeader(client.StatusOf(err))
+	}
+	s.Client = f.new(t, config)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
+		s.StartLogin(w, r, "/me", client.AuthorizationRequest{Prompt: "consent"}) // without which it gives no refresh token
+	})
+	mux.Handle("/callback", s.CallbackHandler(nil))
+	mux.Handle("POST /logout", s.LogoutHandler())
+	mux.Handle("/backchannel", s.BackChannelLogoutHandler())
+	mux.HandleFunc("/bye", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "bye") })
+	mux.HandleFunc("/me", func(w http.ResponseWriter, r *http.Request) {
+		session, err := s.Session(r)
+		if err != nil {
+			client.RefuseJSON(w, err)
+			return
+		}
+		tokens, err := session.Token(r.Context())
+		if err != nil {
+			client.RefuseJSON(w, err)
+			return
+		}
+		fmt.Fprintln(w, session.Subject(), session.UserInfo().Text("email"), tokens.AccessToken.Reveal())
+	})
+	f.origins[id].serves.Store(mux)
+	return s
+}
+
+// fillForeign answers each of the provider's development pages with yes.
+func fillForeign(page string, who person) (action string, values url.Values, ok bool) {
+	form := formPattern.FindStringSubmatch(page)
+	if form == nil {
+		return "", nil, false
+	}
+	values = url.Values{}
+	for _, input := range inputPattern.FindAllStringSubmatch(form[2], -1) {
+		attributes := attributesOf(input[1])
+		values.Set(attributes["name"], attributes["value"])
+	}
+	if values.Has("login") {
+		values.Set("login", who.username)
+		values.Set("password", who.password)
+	}
+	if strings.Contains(page, `name="logout"`) {
+		values.Set("logout", "yes")
+	}
+	return attributesOf(form[1])["action"], values, true
+}
+
+var alice = person{"alice", "any password"}
+
+// signIn signs in and returns what the application says afterwards, in words.
+func (s *site) signIn(t *testing.T) []string {
+	t.Helper()
+	end := s.walk(t, s.origin+"/login", "", alice)
+	words := strings.Fields(end.body)
+	if end.status != http.StatusOK || len(words) == 0 {
+		t.Fatalf("stopped at %s with %d: %v %.300s", end.address, end.status, s.last, end.body)
+	}
+	return words
+}
+
+// me is what the application says, or its status.
+func (s *site) me(t *testing.T) (words []string, status int) {
+	t.Helper()
+	response, err := s.get(s.origin + "/me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(body)), response.StatusCode
+}
+
+func basicConfig() client.Config {
+	return client.Config{ClientID: "basic: +%", ClientSecret: client.NewSecret(awkwardSecret), Scope: "openid offline_access email", UserInfo: true}
+}
+
+func (f *foreign) discovery(t *testing.T) {
+	c := f.new(t, basicConfig())
+	m, err := c.Metadata(t.Context())
+	if err != nil || m.Issuer != f.issuer || m.PushedAuthorizationRequestEndpoint == "" || m.DeviceAuthorizationEndpoint == "" || !m.AuthorizationResponseIssParameterSupported {
+		t.Errorf("%+v, %v", m, err)
+	}
+	var invalid *client.InvalidError
+	if _, err := client.New(t.Context(), strings.Replace(f.issuer, "127.0.0.1", "localhost", 1), basicConfig()); !errors.As(err, &invalid) {
+		t.Errorf("under another name: %v", err)
+	}
+}
+
+// The ID token is RS256, UserInfo signed by ES256, the secret in Basic.
+func (f *foreign) code(t *testing.T) {
+	s := f.open(t, "basic", basicConfig())
+	if words := s.signIn(t); words[0] != "alice" || words[1] != "alice@example.com" {
+		t.Errorf("%q", words)
+	}
+}
+
+func (f *foreign) otherAlgorithm(t *testing.T) {
+	s := f.open(t, "es256", client.Config{ClientID: "es256", ClientSecret: client.NewSecret(awkwardSecret), AuthMethod: client.AuthPost, Algorithms: []jose.Algorithm{jose.ES256}})
+	if words := s.signIn(t); words[0] != "alice" {
+		t.Errorf("%q", words)
+	}
+}
+
+func (f *foreign) formPost(t *testing.T) {
+	config := basicConfig()
+	config.ResponseMode = "form_post"
+	s := f.open(t, "basic", config)
+	if words := s.signIn(t); words[0] != "alice" {
+		t.Errorf("%q", words)
+	}
+}
+
+func (f *foreign) pushed(t *testing.T) {
+	s := f.open(t, "jwt", client.Config{ClientID: "jwt", PrivateKey: f.key, Scope: "openid offline_access", PushRequests: true})
+	if words := s.signIn(t); words[0] != "alice" {
+		t.Errorf("%q", words)
+	}
+	address, _, err := s.Begin(t.Context(), client.AuthorizationRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if query := queryOf(t, address); len(query) != 2 || query.Get("request_uri") == "" {
+		t.Errorf("the front channel has %v", query)
+	}
+}
+
+func queryOf(t *testing.T, address string) url.Values {
+	t.Helper()
+	uri, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uri.Query()
+}
+
+// The provider takes a second use of a refresh token for a theft and ends the
+// grant: fifty requests at the end must make one refresh.
+func (f *foreign) refresh(t *testing.T) {
+	s := f.open(t, "basic", basicConfig())
+	first := s.signIn(t)
+	for range 3 {
+		time.Sleep((accessTokenLife + 1) * time.Second)
+		var asking sync.WaitGroup
+		barrier := make(chan struct{})
+		for range 50 {
+			asking.Go(func() {
+				<-barrier
+				if _, status := s.me(t); status != http.StatusOK {
+					t.Errorf("status %d", status)
+				}
+			})
+		}
+		close(barrier)
+		asking.Wait()
+	}
+	if words, status := s.me(t); status != http.StatusOK || words[2] == first[2] {
+		t.Errorf("%d %q", status, words)
+	}
+	if stats := s.Stats(); stats.Renewals != 3 || stats.Failures != 0 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+func (f *foreign) refreshRevoked(t *testing.T) {
+	s := f.open(t, "basic", basicConfig())
+	s.signIn(t)
+	session := s.session(t)
+	tokens, err := session.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Revoke(t.Context(), tokens.RefreshToken, "refresh_token"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep((accessTokenLife + 1) * time.Second)
+	if _, err := session.Token(t.Context()); !errors.Is(err, client.ErrSessionEnded) {
+		t.Errorf("%v", err)
+	}
+	if _, status := s.me(t); status != http.StatusUnauthorized {
+		t.Errorf("status %d", status)
+	}
+}
+
+// session is that of the person's browser.
+func (s *site) session(t *testing.T) *client.Session {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, s.origin, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range s.client.Jar.Cookies(r.URL) {
+		r.AddCookie(cookie)
+	}
+	session, err := s.Session(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+func (f *foreign) logout(t *testing.T) {
+	config := basicConfig()
+	config.PostLogoutRedirectURI = f.originOf("basic") + "/bye"
+	s := f.open(t, "basic", config)
+	s.signIn(t)
+	at, err := url.Parse(s.origin + "/logout")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := s.post(at, at, url.Values{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	end := s.walk(t, response.Header.Get("Location"), "", alice)
+	if end.body != "bye" {
+		t.Errorf("stopped at %s with %d: %.600s", end.address, end.status, end.body)
+	}
+	if _, status := s.me(t); status != http.StatusUnauthorized {
+		t.Errorf("status %d", status)
+	}
+}
+
+// Alice signs out at the provider, and our application hears of it.
+func (f *foreign) backChannel(t *testing.T) {
+	s := f.open(t, "basic", basicConfig())
+	s.signIn(t)
+	m, err := s.Metadata(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := s.walk(t, m.EndSessionEndpoint, "", alice); end.status != http.StatusOK {
+		t.Errorf("stopped at %s with %d: %.600s", end.address, end.status, end.body)
+	}
+	for deadline := time.Now().Add(stopsWithin); ; time.Sleep(50 * time.Millisecond) {
+		if _, status := s.me(t); status == http.StatusUnauthorized {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the session lives on")
+		}
+	}
+}
+
+func (f *foreign) loopback(t *testing.T) {
+	c := f.new(t, client.Config{ClientID: "native", Scope: "openid offline_access"})
+	w := newWalker(t)
+	w.fill = fillForeign
+	walked := make(chan page, 1)
+	login, err := c.LoginByLoopback(t.Context(), client.LoopbackConfig{
+		Request: client.AuthorizationRequest{Prompt: "consent"},
+		Open:    func(address string) error { go func() { walked <- w.walk(t, address, "", alice) }(); return nil },
+	})
+	if err != nil || login.Subject != "alice" || login.Tokens.RefreshToken.IsZero() {
+		t.Fatalf("%+v, %v", login, err)
+	}
+	if end := <-walked; end.status != http.StatusOK {
+		t.Errorf("the browser shows %d", end.status)
+	}
+	source := c.Source(login.Tokens, client.SourceConfig{Identity: login.Identity})
+	time.Sleep((accessTokenLife + 1) * time.Second)
+	if tokens, err := source.Token(t.Context()); err != nil || tokens.AccessToken.Reveal() == login.Tokens.AccessToken.Reveal() {
+		t.Errorf("%v", err)
+	}
+}
+
+func (f *foreign) device(t *testing.T) {
+	c := f.new(t, client.Config{ClientID: "native", Scope: "openid offline_access"})
+	device, err := c.Device(t.Context(), client.DeviceRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWalker(t)
+	w.fill = fillForeign
+	if end := w.walk(t, device.VerificationURIComplete, "", alice); end.status != http.StatusOK {
+		t.Fatalf("stopped at %s with %d: %.600s", end.address, end.status, end.body)
+	}
+	login, err := device.Wait(t.Context())
+	if err != nil || login.Subject != "alice" || login.Tokens.RefreshToken.IsZero() {
+		t.Errorf("%+v, %v", login, err)
+	}
+}
+
+func (f *foreign) deviceDenied(t *testing.T) {
+	c := f.new(t, client.Config{ClientID: "native"})
+	device, err := c.Device(t.Context(), client.DeviceRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWalker(t)
+	w.fill = func(page string, who person) (string, url.Values, bool) {
+		action, values, ok := fillForeign(page, who)
+		if values.Has("confirm") {
+			values.Del("confirm")
+			values.Set("abort", "yes")
+		}
+		return action, values, ok && !strings.Contains(page, "interrupted")
+	}
+	w.walk(t, device.VerificationURIComplete, "", alice)
+	_, err = device.Wait(t.Context())
+	if refused, ok := errors.AsType[*client.LoginError](err); !ok || refused.Code != "access_denied" {
+		t.Errorf("%v", err)
+	}
+}
+
+func (f *foreign) clientCredentials(t *testing.T) {
+	for _, config := range []client.Config{basicConfig(), {ClientID: "jwt", PrivateKey: f.key}} {
+		things, err := f.new(t, config).Credentials(client.CredentialsConfig{Scope: "things:read", Resource: thingsAPI})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := things.Token(t.Context())
+		if err != nil || tokens.Scope.String() != "things:read" || strings.Count(tokens.AccessToken.Reveal(), ".") != 2 {
+			t.Errorf("%+v, %v", tokens, err)
+		}
+	}
+}
+
+func (f *foreign) introspection(t *testing.T) {
+	c := f.new(t, basicConfig())
+	own, err := c.Credentials(client.CredentialsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := own.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Introspect(t.Context(), tokens.AccessToken, "access_token"); err != nil || !got.Active || got.ClientID != "basic: +%" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := c.Revoke(t.Context(), tokens.AccessToken, "access_token"); err != nil {
+		t.Error(err)
+	}
+	for _, token := range []client.Secret{tokens.AccessToken, client.NewSecret("nobody-s")} {
+		if got, err := c.Introspect(t.Context(), token, ""); err != nil || got.Active {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+}
+
+func (f *foreign) registration(t *testing.T) {
+	registered, err := client.Register(t.Context(), f.issuer, client.Registration{
+		RedirectURIs: []string{f.originOf("basic") + "/callback"}, ClientName: "Registered", GrantTypes: []string{"authorization_code", "client_credentials"},
+	}, client.RegisterConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := f.new(t, registered.Config()).Credentials(client.CredentialsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := own.Token(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := registered.Read(t.Context()); err != nil || registered.Registration.ClientName != "Registered" {
+		t.Errorf("%+v, %v", registered.Registration, err)
+	}
+	if err := registered.Update(t.Context(), client.Registration{RedirectURIs: registered.Registration.RedirectURIs, ClientName: "Renamed"}); err != nil || registered.Registration.ClientName != "Renamed" {
+		t.Errorf("%+v, %v", registered.Registration, err)
+	}
+	if err := registered.Delete(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := registered.Read(t.Context()); client.StatusOf(err) == http.StatusServiceUnavailable || err == nil {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+func (f *foreign) refusals(t *testing.T) {
+	config := basicConfig()
+	config.ClientSecret = client.NewSecret("a wrong secret")
+	own, err := f.new(t, config).Credentials(client.CredentialsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = own.Token(t.Context())
+	if refused, ok := errors.AsType[*client.RefusedError](err); !ok || refused.Code != "invalid_client" || bytes.Contains([]byte(err.Error()), []byte("a wrong secret")) {
+		t.Errorf("%v", err)
+	}
+	s := f.open(t, "basic", basicConfig())
+	if end := s.walk(t, s.origin+"/callback?error=access_denied&state=x&iss="+url.QueryEscape(f.issuer), "", alice); end.status != http.StatusBadRequest {
+		t.Errorf("an answer that nobody asked for: %d", end.status)
+	}
+}

@@ -32,8 +32,10 @@ func (s *Store) AdvanceAfterRestore(ctx context.Context) error {
 		if _, err := a.one(sqlTakeSeqs, []any{&seq}, int64(restoreGap)); err != nil {
 			return struct{}{}, err
 		}
-		_, err := a.exec(sqlStoreClock, millis(a.now))
-		return struct{}{}, err
+		if _, err := a.exec(sqlStoreClock, millis(a.now)); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, a.changed()
 	})
 	return err
 }

@@ -95,6 +95,9 @@ func (a *act) classifyRotation(rotation gatehouse.Rotation) (gatehouse.Rotated, 
 
 	case !g.ExpiresAt.After(a.now):
 		return gatehouse.Rotated{Outcome: gatehouse.RotateExpired}, nil
+
+	case moved(g, rotation.SessionID):
+		return gatehouse.Rotated{Outcome: gatehouse.RotateMoved}, nil
 	}
 	return a.redeliver(g, rotation)
 }

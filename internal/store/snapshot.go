@@ -38,7 +38,8 @@ type snapshot struct {
 // view is the snapshot at one value of the change counter, filled as it is asked.
 type view struct {
 	counter   int64
-	checkedAt atomic.Int64 // since snapshot.started
+	checkedAt atomic.Int64  // since snapshot.started
+	readAt    time.Duration // when the check that found so had read; guarded by snapshot.mu
 	clients   *cache[clientKey, gatehouse.Client]
 	resources *cache[gatehouse.TenantID, []gatehouse.Resource]
 	tenants   *cache[gatehouse.TenantID, storedTenant]
@@ -81,7 +82,7 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v := snap.keep(epoch, counter, now); v != nil {
+		if v := snap.keep(epoch, counter, now, time.Since(snap.started)); v != nil {
 			return v, nil
 		}
 	}
@@ -125,19 +126,22 @@ func (s *Store) Version(ctx context.Context) (int64, error) {
 	return v.counter, nil
 }
 
-// keep makes the counter, as read since now, the view's. It returns nil if this process has
+// keep makes the counter, as read between now and read, the view's. It returns nil if this process has
 // changed something meanwhile.
-func (s *snapshot) keep(epoch, counter int64, now time.Duration) *view {
+func (s *snapshot) keep(epoch, counter int64, now, read time.Duration) *view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.epoch != epoch {
 		return nil
 	}
 	v := s.current.Load()
-	// Checks may overtake each other; the counter only grows.
-	if v == nil || v.counter < counter {
+	// Checks may overtake each other. The counter only grows, unless the database itself went back:
+	// a failover lost what it had acknowledged.
+	wentBack := v != nil && counter < v.counter && v.readAt < now
+	if v == nil || v.counter < counter || wentBack {
 		v = &view{
 			counter:   counter,
+			readAt:    read,
 			clients:   newCache[clientKey, gatehouse.Client](snapshotClients),
 			resources: newCache[gatehouse.TenantID, []gatehouse.Resource](snapshotTenants),
 			tenants:   newCache[gatehouse.TenantID, storedTenant](snapshotTenants),
@@ -146,6 +150,7 @@ func (s *snapshot) keep(epoch, counter int64, now time.Duration) *view {
 		s.current.Store(v)
 	} else if v.counter == counter && v.checkedAt.Load() < int64(now) {
 		v.checkedAt.Store(int64(now))
+		v.readAt = read
 	}
 	return v
 }

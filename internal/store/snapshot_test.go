@@ -66,27 +66,31 @@ func TestTheSnapshotServesNothingOlderThanItsLife(t *testing.T) {
 
 func TestACheckDoesNotOutliveAChangeOfOurOwn(t *testing.T) {
 	s := newSnapshot()
-	if v := s.keep(0, 5, time.Second); v == nil || v != s.current.Load() {
+	if v := s.keep(0, 5, time.Second, time.Second); v == nil || v != s.current.Load() {
 		t.Fatal("the first check was not kept")
 	}
 	s.drop() // while a check that has read 5 is on its way
-	if v := s.keep(0, 5, 2*time.Second); v != nil || s.current.Load() != nil {
+	if v := s.keep(0, 5, 2*time.Second, 2*time.Second); v != nil || s.current.Load() != nil {
 		t.Fatal("a check from before the change was kept")
 	}
-	newer := s.keep(1, 7, 3*time.Second)
+	newer := s.keep(1, 7, 3*time.Second, 3*time.Second)
 	if newer == nil {
 		t.Fatal("the next check was not kept")
 	}
 	newer.clients.put(clientKey{"one", "a"}, gatehouse.Client{ID: "a"})
 	// A check that was overtaken changes nothing, one that finds the same lengthens the life.
-	if v := s.keep(1, 6, 4*time.Second); v != newer || v.checkedAt.Load() != int64(3*time.Second) {
+	if v := s.keep(1, 6, 2*time.Second, 4*time.Second); v != newer || v.checkedAt.Load() != int64(3*time.Second) {
 		t.Fatal("an overtaken check was taken for news")
 	}
-	if v := s.keep(1, 7, 5*time.Second); v != newer || v.checkedAt.Load() != int64(5*time.Second) {
+	if v := s.keep(1, 7, 5*time.Second, 5*time.Second); v != newer || v.checkedAt.Load() != int64(5*time.Second) {
 		t.Fatal("a check that found nothing new did not lengthen the life")
 	}
-	if v := s.keep(1, 8, 6*time.Second); v == newer {
+	if v := s.keep(1, 8, 6*time.Second, 6*time.Second); v == newer {
 		t.Fatal("what was read before a change was kept")
+	}
+	// The database went back: a failover lost what it had acknowledged.
+	if v := s.keep(1, 4, 7*time.Second, 7*time.Second); v.counter != 4 {
+		t.Fatal("what the database has lost is served on")
 	}
 }
 

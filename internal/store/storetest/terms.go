@@ -82,6 +82,14 @@ func movedTerms(t *testing.T, open Open) {
 	is(t, gatehouse.RedeemAccepted)(s.RedeemCode(t.Context(), tenant, redemption))
 	rotated, err = s.RotateRefresh(t.Context(), tenant, rotation)
 	is(t, gatehouse.RotateAccepted)(rotated.Outcome, err)
+
+	// The same of an answer that is given again.
+	rotation.SessionID = sessionID
+	rotated, err = s.RotateRefresh(t.Context(), tenant, rotation)
+	is(t, gatehouse.RotateMoved)(rotated.Outcome, err)
+	rotation.SessionID = "next"
+	rotated, err = s.RotateRefresh(t.Context(), tenant, rotation)
+	is(t, gatehouse.RotateRedelivered)(rotated.Outcome, err)
 }
 
 // endedTerms: memory revives nothing.

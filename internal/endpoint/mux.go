@@ -217,8 +217,9 @@ func (m *Mux) refuse(w http.ResponseWriter, r *Request, row *Row, err error) {
 	row.Errors(w, r, refusal)
 }
 
-// statusLeft is for the log and the metrics: nobody receives it.
-const statusLeft = 499
+// StatusLeft is for the log and the metrics, where the caller went away before the
+// answer: nobody receives it.
+const StatusLeft = 499
 
 // left is for a caller who went away before the answer. That is no fault of ours.
 func (m *Mux) left(w http.ResponseWriter, r *Request, row *Row) {
@@ -226,7 +227,7 @@ func (m *Mux) left(w http.ResponseWriter, r *Request, row *Row) {
 	m.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "caller left",
 		slog.String("endpoint", row.Name), slog.String("tenant", string(r.Tenant.ID)),
 		slog.String("request", r.ID), slog.String("address", Address(r.Request)))
-	w.WriteHeader(statusLeft)
+	w.WriteHeader(StatusLeft)
 }
 
 // recovered turns a panic into one log line and a 500 without a word about

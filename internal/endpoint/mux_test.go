@@ -210,7 +210,7 @@ func TestACallerWhoLeft(t *testing.T) {
 	w := httptest.NewRecorder()
 	b.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/slow", nil))
 	log := b.log.String()
-	if w.Code != statusLeft || len(b.refused) != 0 || strings.Count(log, "caller left") != 1 || strings.Contains(log, "ERROR") {
+	if w.Code != StatusLeft || len(b.refused) != 0 || strings.Count(log, "caller left") != 1 || strings.Contains(log, "ERROR") {
 		t.Errorf("%d, %d refusals, log %s", w.Code, len(b.refused), log)
 	}
 

@@ -103,7 +103,7 @@ func (e *Endpoints) verifyOwner(r *endpoint.Request, user gatehouse.User, curren
 	ctx, tenant := r.Context(), r.Tenant
 	ring := e.box.Keys.MACRing(tenant.ID, "login account")
 	who := accountOf(ring, user, true, user.Username)
-	gates, tooMany, err := e.attempted(r, ring, who)
+	gates, _, tooMany, err := e.attempted(r, ring, who)
 	if err != nil {
 		return err
 	}

@@ -211,3 +211,33 @@ func TestOneAddressAtManyAccounts(t *testing.T) {
 		wantStatus(t, spray.signIn(fmt.Sprint("without limit ", n), "Summer2026!"), http.StatusUnprocessableEntity)
 	}
 }
+
+// TestOneAddressTakesNotAllChecks: while one network has its share of password
+// checks under way, its next attempt is told to wait, and nobody else is.
+func TestOneAddressTakesNotAllChecks(t *testing.T) {
+	h := newHouse(t)
+	owner := h.browser()
+	owner.address = "203.0.113.7:1"
+	wantSignedIn(t, owner.signIn("alice", "correct horse"))
+	for range networkShare {
+		if !h.endpoints.shares.enter("203.0.113.7") {
+			t.Fatal("the share is smaller than it is said to be")
+		}
+	}
+	stranger := h.browser()
+	stranger.address = "203.0.113.7:2"
+	wantWait(t, stranger.signIn("bob", "battery staple"), busyWait)
+	wantSignedIn(t, owner.signIn("alice", "correct horse")) // a known device
+	elsewhere := h.browser()
+	elsewhere.address = "203.0.113.8:1"
+	wantSignedIn(t, elsewhere.signIn("bob", "battery staple"))
+
+	h.endpoints.shares.leave("203.0.113.7")
+	wantSignedIn(t, stranger.signIn("bob", "battery staple"))
+	for range networkShare - 1 {
+		h.endpoints.shares.leave("203.0.113.7")
+	}
+	if left := len(h.endpoints.shares.taken); left != 0 {
+		t.Errorf("%d networks are remembered", left)
+	}
+}

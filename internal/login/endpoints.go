@@ -43,12 +43,14 @@ type Endpoints struct {
 	throttle throttle
 	// failures are wrong names and passwords by the network they come from.
 	failures *endpoint.Limiter
+	// shares are of what there is to check passwords, by network.
+	shares *shares
 }
 
 // New makes Endpoints.
 func New(config Config) *Endpoints {
 	box := config.Pages.box
-	return &Endpoints{Config: config, box: box, throttle: newThrottle(config.Counters, box.Now), failures: endpoint.NewLimiter(box.Now)}
+	return &Endpoints{Config: config, box: box, throttle: newThrottle(config.Counters, box.Now), failures: endpoint.NewLimiter(box.Now), shares: newShares()}
 }
 
 // Rows returns the endpoint table.

@@ -249,17 +249,21 @@ func (e *Endpoints) checkPassword(w http.ResponseWriter, r *endpoint.Request, a 
 	}
 	ring := e.box.Keys.MACRing(tenant.ID, "login account")
 	who := accountOf(ring, user, found, a.name)
-	gates, tooMany, err := e.attempted(r, ring, who)
+	gates, known, tooMany, err := e.attempted(r, ring, who)
 	if err != nil {
 		return err
 	}
 	if tooMany != nil {
 		return a.refuse(tooMany, func(t *texts) string { return waiting(t, t.TooManyAttempts, tooMany.RetryAfter) }, false)
 	}
-	right, outdated, err := e.verify(ctx, user, found, a.password)
-	if errors.Is(err, secret.ErrBusy) {
+	right, outdated, err := e.verifyInShare(r, known, user, found, a.password)
+	usedUp := errors.Is(err, errShareUsedUp)
+	if usedUp || errors.Is(err, secret.ErrBusy) {
 		if err := e.throttle.giveBack(ctx, gates, tenant.Settings.Throttle); err != nil {
 			return err
+		}
+		if usedUp {
+			return a.refuse(addressLimited(busyWait), func(t *texts) string { return waiting(t, t.TooManyAttempts, busyWait) }, false)
 		}
 		return a.refuse(oauth.Refuse("login-busy", oauth.TemporarilyUnavailable,
 			"Too many passwords are being checked at once.").After(busyWait), func(t *texts) string { return waiting(t, t.Busy, busyWait) }, false)
@@ -277,6 +281,23 @@ func (e *Endpoints) checkPassword(w http.ResponseWriter, r *endpoint.Request, a 
 	}
 	return a.refuse(oauth.Refuse("login-wrong", oauth.AccessDenied,
 		"Name and password do not belong together.").WithStatus(http.StatusUnprocessableEntity), func(t *texts) string { return t.WrongPassword }, true)
+}
+
+// errShareUsedUp says that the network has as many passwords checked already as
+// it may at once.
+var errShareUsedUp = errors.New("the network's share of password checks is used up")
+
+// verifyInShare is verify within the share of the network. A device that the
+// account knows needs none.
+func (e *Endpoints) verifyInShare(r *endpoint.Request, known bool, user gatehouse.User, found bool, password string) (right, outdated bool, err error) {
+	if !known {
+		network := endpoint.Network(r.Request)
+		if !e.shares.enter(network) {
+			return false, false, errShareUsedUp
+		}
+		defer e.shares.leave(network)
+	}
+	return e.verify(r.Context(), user, found, password)
 }
 
 // verify takes the same time for a name that nobody has, for a user without a

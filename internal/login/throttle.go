@@ -161,16 +161,15 @@ func (t throttle) write(ctx context.Context, key string, stored []byte, found bo
 }
 
 // attempted counts an attempt of an account before its password is looked at.
-// It returns the gates that it passed, or the refusal (RFC 6585 §4): there were
+// It returns the gates that it passed and whether the device is known, or the refusal (RFC 6585 §4): there were
 // too many failures of the account, or of the network at whichever accounts. A
 // device that the account knows is not held up by its network.
-func (e *Endpoints) attempted(r *endpoint.Request, ring *seal.Ring, who account) (gates []gate, refusal *oauth.Error, err error) {
-	gates, known := e.gates(r, ring, who)
+func (e *Endpoints) attempted(r *endpoint.Request, ring *seal.Ring, who account) (gates []gate, known bool, refusal *oauth.Error, err error) {
+	gates, known = e.gates(r, ring, who)
 	settings := r.Tenant.Settings
 	if !known {
 		if wait := e.failures.Wait(networkKey(r), settings.RateLimits.FailuresPerAddress); wait > 0 {
-			return nil, oauth.Refuse("login-address-limited", oauth.TemporarilyUnavailable,
-				"Too many attempts from this address failed.").WithStatus(http.StatusTooManyRequests).After(wait), nil
+			return nil, known, addressLimited(wait), nil
 		}
 	}
 	wait, err := e.throttle.enter(r.Context(), gates, settings.Throttle)
@@ -178,7 +177,12 @@ func (e *Endpoints) attempted(r *endpoint.Request, ring *seal.Ring, who account)
 		refusal = oauth.Refuse("login-throttled", oauth.TemporarilyUnavailable,
 			"There were too many failed attempts for this account.").WithStatus(http.StatusTooManyRequests).After(wait)
 	}
-	return gates, refusal, err
+	return gates, known, refusal, err
+}
+
+func addressLimited(wait time.Duration) *oauth.Error {
+	return oauth.Refuse("login-address-limited", oauth.TemporarilyUnavailable,
+		"Too many attempts from this address failed.").WithStatus(http.StatusTooManyRequests).After(wait)
 }
 
 // failed records an attempt whose password was wrong.

@@ -35,6 +35,7 @@ const (
 	ClientLimited     = "limited"
 	ClientReplayed    = "replayed"
 	ClientFailed      = "failed" // by a fault of ours
+	ClientLeft        = "left"   // went away before the answer
 )
 
 // Outcome counts what became of a request of a client that has authenticated.

@@ -16,8 +16,8 @@ const maxConnections = 10_000
 
 // connections hangs up on those who wait, when there are too many: of the
 // network that has the most connections, the one that has waited longest for a
-// request. Who keeps thousands open so takes none from others, and a request
-// that is under way is never cut off.
+// request. One network has at most half of them, so that it takes none from
+// others even if it has a request under way on each; those are never cut off.
 type connections struct {
 	limit int
 
@@ -59,7 +59,10 @@ func (c *connections) note(conn net.Conn, state http.ConnState) net.Conn {
 	defer c.mu.Unlock()
 	switch state {
 	case http.StateNew:
-		c.add(conn)
+		its := c.add(conn)
+		if its.count > c.limit/2 {
+			return c.longest(its)
+		}
 		if len(c.open) > c.limit {
 			return c.surplus()
 		}
@@ -80,7 +83,7 @@ func (c *connections) note(conn net.Conn, state http.ConnState) net.Conn {
 	return nil
 }
 
-func (c *connections) add(conn net.Conn) {
+func (c *connections) add(conn net.Conn) *network {
 	address, _, err := net.SplitHostPort(conn.RemoteAddr().String())
 	if err != nil {
 		address = conn.RemoteAddr().String()
@@ -95,6 +98,7 @@ func (c *connections) add(conn net.Conn) {
 	one := &connection{Conn: conn, network: its}
 	one.waits = its.waiting.PushBack(one)
 	c.open[conn] = one
+	return its
 }
 
 func (c *connections) remove(one *connection) {
@@ -115,7 +119,12 @@ func (c *connections) surplus() net.Conn {
 			most = its
 		}
 	}
-	one := most.waiting.Front().Value.(*connection)
+	return c.longest(most)
+}
+
+// longest takes out the one that has waited longest of a network of which one waits.
+func (c *connections) longest(its *network) net.Conn {
+	one := its.waiting.Front().Value.(*connection)
 	c.remove(one)
 	return one.Conn
 }

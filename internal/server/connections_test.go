@@ -49,28 +49,33 @@ func TestWhoHasTheMostConnectionsLosesOne(t *testing.T) {
 		}
 	}
 	for n, l := range flood { // the newest stay
-		if l.closed != (n < len(flood)-60) {
+		if l.closed != (n < len(flood)-50) {
 			t.Errorf("connection %d of the flood: closed is %v", n, l.closed)
 		}
 	}
-	// A new caller gets in, at the flood's expense.
-	if late := open("198.51.100.1", http.StateActive); late.closed || !flood[len(flood)-60].closed {
-		t.Error("a new caller was hung up on")
-	}
-	// What is under way is not cut off, whoever's it is.
+	// What is under way is not cut off, whoever's it is, and keeps nobody else out.
 	for _, l := range flood {
 		if !l.closed {
 			c.changed(l, http.StateActive)
 		}
 	}
-	busy := open("198.51.100.2", idle...)
-	for _, l := range flood[len(flood)-59:] {
+	if more := open("2001:db8:bad::ffff"); !more.closed {
+		t.Error("one network has more than half of the connections")
+	}
+	for n := range 10 {
+		if late := open(fmt.Sprint("198.51.100.", n), http.StateActive); late.closed {
+			t.Errorf("new caller %d was hung up on", n)
+		}
+	}
+	for _, l := range flood[len(flood)-50:] {
 		if l.closed {
 			t.Error("a request was cut off")
 		}
 	}
-	if busy.closed {
-		t.Error("of all that wait the newest was hung up on")
+	// When there are too many, the network that has the most pays.
+	c.changed(flood[len(flood)-1], http.StateIdle)
+	if late := open("198.51.100.99", http.StateActive); late.closed || !flood[len(flood)-1].closed {
+		t.Error("a new caller was hung up on")
 	}
 	// When all are busy, the last one has to go.
 	full := newConnections(2)

@@ -75,6 +75,8 @@ func clientOutcome(a endpoint.Answer) string {
 		return outcome
 	}
 	switch {
+	case a.Status == endpoint.StatusLeft:
+		return metrics.ClientLeft
 	case a.Status >= http.StatusInternalServerError:
 		return metrics.ClientFailed
 	case a.Rule != "":

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,7 +227,7 @@ func (m *endings) begin() (r *reading, ours bool) {
 
 // run reads. Others may wait for it, so it goes on when the caller's request has ended.
 func (m *endings) run(ctx context.Context, r *reading) {
-	r.err = errLost // unless it returns
+	r.err = errors.New("reading what has ended was cut off") // unless it returns
 	defer func() {
 		m.mu.Lock()
 		m.reading = nil

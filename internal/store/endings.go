@@ -83,7 +83,7 @@ func (a *act) endRows(text string, reason gatehouse.EndReason, key any, second .
 	return ended, nil
 }
 
-// endGrants ends grants as endRows does tells each end and counts them; cause says who did it and from where.
+// endGrants ends grants as endRows does, tells each end and counts them; cause says who did it and from where.
 func (a *act) endGrants(text string, reason gatehouse.EndReason, cause gatehouse.Event, key any, second ...any) (count int, err error) {
 	ended, err := a.endRows(text, reason, key, second...)
 	if err != nil {

@@ -47,7 +47,7 @@ func (j *job) answer(err error) {
 }
 
 // writer is the only one in the process that writes: a goroutine that commits many waiting acts
-// together, each in a savepoint of its own, and answers when they are durable.
+// together and answers when they are durable. An act that fails takes none of the others along.
 type writer struct {
 	conn     *connection
 	clock    *clock

@@ -16,6 +16,8 @@
 // its packages, Chromium, Apache, Authlib) makes a test say so and skip; with
 // GATEHOUSE_TEST_SERVICES=1 it fails instead.
 //
+// The routers chi, echo and gin are tried in frameworks/, a module of its own.
+//
 // GATEHOUSE_SCREENSHOTS=DIR writes a picture of each page, light and dark,
 // narrow and wide.
 package interop

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"gatehouse/jose"
@@ -84,4 +85,41 @@ func exampleIssuer() (issuer *httptest.Server, accessToken string) {
 		panic(err)
 	}
 	return issuer, accessToken
+}
+
+// An API that follows what is revoked, takes opaque tokens, too, and publishes its
+// metadata.
+func ExampleServer_Guard() {
+	issuer, accessToken := exampleIssuer()
+	defer issuer.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop() // ends the feed
+
+	rs, err := resource.New(ctx, resource.Config{
+		Issuer: issuer.URL, Audience: "https://photos.example",
+		ClientID: "photos-api", ClientSecret: "kept somewhere safe", Feed: true, Opaque: true,
+		InsecureFeedOptional: true, // since the issuer of this example has no feed
+		Metadata:             &resource.Metadata{Name: "Photos", Scopes: []string{"photos:read"}},
+		Logger:               slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer rs.Close()
+	mux := http.NewServeMux()
+	mux.Handle(rs.MetadataPath(), rs.MetadataHandler())
+	mux.Handle("DELETE /photos", rs.Guard(resource.Needs{
+		Scopes: []string{"photos:read"}, MaxAuthAge: 5 * time.Minute,
+	})(http.NotFoundHandler()))
+
+	r := httptest.NewRequest(http.MethodDelete, "/photos", nil)
+	r.Header.Set("Authorization", "Bearer "+accessToken)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	_, challenge, _ := strings.Cut(w.Header().Get("WWW-Authenticate"), `)", `)
+	fmt.Println(w.Code, challenge)
+
+	// Output:
+	// 401 scope="photos:read", max_age="300", resource_metadata="https://photos.example/.well-known/oauth-protected-resource"
 }

@@ -112,10 +112,11 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: answerTimeout}
-	photos, err := resource.New(ctx, resource.Config{Issuer: at.issuer, Audience: at.apiIdentifier, HTTPClient: client, Logger: log})
+	photos, err := resource.New(ctx, apiConfig(at, ready.Clients, client, log))
 	if err != nil {
 		return err
 	}
+	defer photos.Close()
 	page, err := newPlayground(at, wellKnown(ready.Users))
 	if err != nil {
 		return err
@@ -142,6 +143,17 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 		return announce(o, ready)
 	})
 	return group.Wait()
+}
+
+// apiConfig has PhotoAPI follow what is revoked, as its client.
+func apiConfig(at urls, clients []Client, client *http.Client, log *slog.Logger) resource.Config {
+	config := resource.Config{Issuer: at.issuer, Audience: at.apiIdentifier, HTTPClient: client, Logger: log}
+	for _, c := range clients {
+		if c.ClientID == clientPhotoAPI && c.ClientSecret != "" {
+			config.ClientID, config.ClientSecret, config.Feed = c.ClientID, c.ClientSecret, true
+		}
+	}
+	return config
 }
 
 func subjectOf(r *http.Request) string {

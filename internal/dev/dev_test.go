@@ -227,6 +227,34 @@ func TestStageFromStartToEnd(t *testing.T) {
 }
 
 // TestTwoLinesOfShell runs what the text says a newcomer should type.
+// TestTheSampleAPIRefusesWhatWasRevoked within a second, though it asks nobody about a token.
+func TestTheSampleAPIRefusesWhatWasRevoked(t *testing.T) {
+	s := start(t, dev.Options{JSON: true, Port: 0, PortGiven: true})
+	machine := s.client(t, "machine")
+	token := s.token(t, machine.ClientID, machine.ClientSecret, "photos:read")
+	if response, body := s.call(t, http.MethodGet, s.API+"/photos", token, ""); response.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", response.StatusCode, body)
+	}
+	request, err := http.NewRequest(http.MethodPost, s.Issuer+"/revoke", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth(machine.ClientID, machine.ClientSecret)
+	if response, body := s.do(t, request); response.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", response.StatusCode, body)
+	}
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		response, body := s.call(t, http.MethodGet, s.API+"/photos", token, "")
+		if response.StatusCode == http.StatusUnauthorized && strings.Contains(response.Header.Get("WWW-Authenticate"), `error="invalid_token"`) {
+			break
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("it is still %d %s\n%s", response.StatusCode, body, s.log)
+		}
+	}
+}
+
 func TestTwoLinesOfShell(t *testing.T) {
 	for _, tool := range []string{"sh", "curl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {

@@ -74,6 +74,7 @@ func demoFile(at urls, secrets map[string]secret.String, redirectURIs []string) 
 		GrantTypes:              []string{gatehouse.GrantClientCredentials},
 		TokenEndpointAuthMethod: gatehouse.AuthClientSecretBasic,
 		Introspects:             []string{at.apiIdentifier},
+		RevocationFeed:          true,
 	}
 	return admin.File{
 		Resources: []admin.ResourceEntry{{

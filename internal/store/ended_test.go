@@ -233,3 +233,55 @@ func TestADatabaseThatWentBack(t *testing.T) {
 		t.Errorf("in one commit: %v", told)
 	}
 }
+
+// TestFollowersWhileTheDatabaseIsAway are told each second, with the time of the last reading.
+func TestFollowersWhileTheDatabaseIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(t.Context(), Config{Path: t.TempDir() + "/gatehouse.db"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		told := make(chan revocation.News)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- s.FollowEndings(ctx, "one", 0, func(n revocation.News) error {
+				told <- n
+				return nil
+			})
+		}()
+		<-told
+		for range readers {
+			<-s.pool.(*filePool).free
+		}
+		away := <-told
+		for range 5 {
+			began := time.Now()
+			if n := <-told; !n.AsOf.Equal(away.AsOf) || len(n.Entries) != 0 || time.Since(began) != heartbeat {
+				t.Errorf("after %v it is told %+v", time.Since(began), n)
+			}
+		}
+		for _, c := range s.db.readers {
+			s.pool.(*filePool).free <- c
+		}
+		time.Sleep(followEvery)
+		revoked(t, s, "a")
+		for {
+			n := <-told
+			if len(n.Entries) == 1 && n.AsOf.After(away.AsOf) {
+				break
+			}
+			if time.Since(away.AsOf) > time.Minute {
+				t.Fatalf("it is told %+v", n)
+			}
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if l := &s.endings.log; l.watchers != 0 {
+			t.Errorf("%d watch on", l.watchers)
+		}
+	})
+}

@@ -31,6 +31,9 @@ type Transport struct {
 	//
 	// A redirect that leads elsewhere is followed without the token.
 	Resources []string
+	// InsecureAllowHTTP admits resources on plain http that are not on this machine:
+	// whoever is on the way there can read the tokens.
+	InsecureAllowHTTP bool
 	// Base sends the requests; nil stands for http.DefaultTransport.
 	Base http.RoundTripper
 }
@@ -130,7 +133,7 @@ func (t *Transport) ours(address *url.URL) bool {
 		if address.Scheme != resource.Scheme || !strings.EqualFold(hostPort(address), hostPort(resource)) {
 			continue
 		}
-		if resource.Scheme != "https" && !oauth.LoopbackHost(resource.Hostname()) {
+		if resource.Scheme != "https" && !t.InsecureAllowHTTP && !oauth.LoopbackHost(resource.Hostname()) {
 			continue // RFC 6750 §5.3: TLS, always
 		}
 		if below(address.EscapedPath(), strings.TrimSuffix(resource.EscapedPath(), "/")) {

@@ -119,6 +119,16 @@ type Config struct {
 	InsecureAllowHTTP bool
 }
 
+// Check says what is wrong with the configuration for an issuer, as far as that can
+// be known without asking it.
+func (c Config) Check(issuer string) error {
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
+		return err
+	}
+	return checkIssuer(issuer, c.InsecureAllowHTTP)
+}
+
 // check says what is wrong with the configuration.
 func (c *Config) check() error {
 	if c.ClientID == "" {

@@ -153,9 +153,9 @@ func below(path, resource string) bool {
 	if !found || rest != "" && rest[0] != '/' {
 		return false
 	}
-	lower := strings.ToLower(rest)
-	for _, way := range []string{"/..", "/.", "%2e", "%2f", "%5c", "\\"} {
-		if strings.Contains(lower, way) {
+	for segment := range strings.SplitSeq(strings.ToLower(rest), "/") {
+		if segment == "." || segment == ".." || strings.Contains(segment, `\`) ||
+			strings.Contains(segment, "%2e") || strings.Contains(segment, "%2f") || strings.Contains(segment, "%5c") {
 			return false
 		}
 	}

@@ -83,8 +83,8 @@ func New(ctx context.Context, config Config) (*BFF, error) {
 // clientConfig is the configuration of the client at an issuer.
 func (c Config) clientConfig(issuer Issuer, ended func(client.Ended)) client.Config {
 	own := issuer.Client
-	at := func(path string) string { return c.URL + under(path, issuer.Name) }
-	own.RedirectURI, own.PostLogoutRedirectURI = at(c.Paths.Callback), at(c.Paths.LoggedOut)
+	addresses := c.Addresses(issuer.Name)
+	own.RedirectURI, own.PostLogoutRedirectURI = addresses.RedirectURI, addresses.PostLogoutRedirectURI
 	own.ResponseMode = "" // a posted answer needs a cookie that goes with other sites' requests
 	own.Store, own.Keys, own.Sessions = c.Store, c.Keys, nil
 	own.SessionLife, own.SessionIdle, own.MaxSessions = c.SessionLife, c.SessionIdle, c.MaxSessions

@@ -339,3 +339,14 @@ func simpleHeader(name string) bool {
 	return slices.Contains([]string{"accept", "accept-language", "content-language", "content-type", "range", "cookie", "origin", "referer", "host", "user-agent", "connection", "dpr", "width", "viewport-width", "save-data", "downlink", "ect", "rtt", "device-memory"}, lower) ||
 		strings.HasPrefix(lower, "sec-") || strings.HasPrefix(lower, "accept") || strings.HasPrefix(lower, "if-")
 }
+
+// Addresses are what is registered at an issuer: one of its redirect_uris, one of its
+// post_logout_redirect_uris, and the backchannel_logout_uri.
+type Addresses struct{ RedirectURI, PostLogoutRedirectURI, BackChannelLogoutURI string }
+
+// Addresses returns those for the issuer of a name.
+func (c Config) Addresses(issuer string) Addresses {
+	c = c.withDefaults()
+	at := func(path string) string { return c.URL + under(path, issuer) }
+	return Addresses{at(c.Paths.Callback), at(c.Paths.LoggedOut), at(c.Paths.BackChannelLogout)}
+}

@@ -35,6 +35,7 @@ type BFF struct {
 // party is what the application is at one issuer.
 type party struct {
 	name   string
+	prompt string
 	client *client.Client
 }
 
@@ -62,7 +63,7 @@ func New(ctx context.Context, config Config) (*BFF, error) {
 		if err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
-		b.parties = append(b.parties, &party{name: issuer.Name, client: one})
+		b.parties = append(b.parties, &party{name: issuer.Name, prompt: issuer.Prompt, client: one})
 	}
 	filter, err := proxy.NewFilter(b.ownCookie, config.IdentityHeaders...)
 	if err != nil {

@@ -91,6 +91,9 @@ type Issuer struct {
 	Issuer string
 	// Client is who we are there. Addresses, cookies, stores and times are set by New.
 	Client client.Config
+	// Prompt is sent with each login (OpenID Connect Core §3.1.2.1): "", or consent for
+	// issuers that give refresh tokens only then (§11), or select_account.
+	Prompt string
 }
 
 // Upstream is an API.
@@ -195,6 +198,9 @@ func (c Config) Check() error {
 			complain("two issuers are called %q; give each a name of its own", i.Name)
 		}
 		names[i.Name] = true
+		if !slices.Contains([]string{"", "login", "consent", "select_account"}, i.Prompt) {
+			complain("the issuer %q: the prompt %q is none of login, consent, select_account", i.Issuer, i.Prompt)
+		}
 		if err := checkName(i.Name); err != nil {
 			complain("the issuer %q: %w", i.Name, err)
 		}

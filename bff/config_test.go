@@ -35,6 +35,7 @@ func TestConfigurations(t *testing.T) {
 		"no issuer":            {func(c *bff.Config) { c.Issuers = nil }, "issuers"},
 		"two without a name":   {func(c *bff.Config) { c.Issuers = append(c.Issuers, c.Issuers[0]) }, "called"},
 		"a name":               {func(c *bff.Config) { c.Issuers[0].Name = "A" }, "small letters"},
+		"a prompt":             {func(c *bff.Config) { c.Issuers[0].Prompt = "none" }, "the prompt"},
 		"no client":            {func(c *bff.Config) { c.Issuers[0].Client.ClientID = "" }, "ClientID"},
 		"an issuer on http":    {func(c *bff.Config) { c.Issuers[0].Issuer = "http://id.example" }, "does not use https"},
 		"no keys":              {func(c *bff.Config) { c.Store = kv.NewMemory(kv.MemoryConfig{}) }, "keys are missing"},

@@ -59,7 +59,7 @@ func (b *BFF) serveLogin(w http.ResponseWriter, r *http.Request) {
 		b.refuse(w, r, refusal{status: http.StatusBadRequest, code: CodeBadRequest, description: "There is no such issuer."})
 		return
 	}
-	asked := client.AuthorizationRequest{ACRValues: strings.Fields(form.Get("acr_values"))}
+	asked := client.AuthorizationRequest{Prompt: p.prompt, ACRValues: strings.Fields(form.Get("acr_values"))}
 	asked.RequireACR = len(asked.ACRValues) > 0
 	if text := form.Get("max_age"); text != "" {
 		seconds, err := strconv.ParseUint(text, 10, 31)

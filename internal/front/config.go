@@ -71,6 +71,8 @@ type Issuer struct {
 	// UserInfo asks the UserInfo endpoint at each login, unless it is false.
 	UserInfo     *bool `yaml:"userinfo"`
 	PushRequests bool  `yaml:"push_requests"`
+	// Prompt is "", consent, login or select_account, at each login.
+	Prompt string `yaml:"prompt"`
 	// Wait has the start fail while the issuer is away; else it is asked at the first
 	// login.
 	Wait bool `yaml:"required_at_start"`
@@ -255,7 +257,7 @@ func (c Config) settings() (bff.Config, error) {
 		InsecureAllowHTTP: c.InsecureAllowHTTP,
 	}
 	for _, i := range c.Issuers {
-		b.Issuers = append(b.Issuers, bff.Issuer{Name: i.Name, Issuer: i.Issuer, Client: client.Config{
+		b.Issuers = append(b.Issuers, bff.Issuer{Name: i.Name, Issuer: i.Issuer, Prompt: i.Prompt, Client: client.Config{
 			ClientID: i.ClientID, ClientSecret: i.ClientSecret, Scope: i.Scope, Resources: i.Resources,
 			UserInfo: i.UserInfo == nil || *i.UserInfo, PushRequests: i.PushRequests, Lazy: !i.Wait,
 		}})

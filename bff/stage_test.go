@@ -133,6 +133,7 @@ type stage struct {
 	fronts []*httptest.Server
 	bffs   []*bff.BFF
 	log    *lockedBuffer
+	person *gatehousetest.Browser // alice's, at the issuer
 
 	mu  sync.Mutex
 	saw []*http.Request // by the API
@@ -159,6 +160,7 @@ func (l *lockedBuffer) String() string {
 func newStage(t *testing.T, stores []kv.Store, change func(*bff.Config)) *stage {
 	t.Helper()
 	s := &stage{T: t, issuer: gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant}), log: &lockedBuffer{}}
+	s.person = s.issuer.NewBrowser(t)
 	s.line = &line{issuer: s.issuer, cut: map[string]bool{}, answer: map[string]int{}, forms: map[string][]url.Values{}}
 	s.api = httptest.NewServer(http.HandlerFunc(s.serveAPI))
 	t.Cleanup(s.api.Close)
@@ -283,7 +285,7 @@ type browser struct {
 }
 
 func (s *stage) browser() *browser {
-	return &browser{stage: s, jar: map[string]string{}, at: s.issuer.NewBrowser(s.T)}
+	return &browser{stage: s, jar: map[string]string{}, at: s.person}
 }
 
 type page struct {

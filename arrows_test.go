@@ -44,7 +44,7 @@ var layers = map[string]int{
 
 	"internal/server": 7,
 
-	"internal/dev": 8, "gatehousetest": 8,
+	"internal/dev": 8, "internal/front": 8, "gatehousetest": 8,
 
 	"cmd/gatehouse": 9, "bench": 9, "interop": 9, "faults": 9, "examples": 9, "scripts": 9,
 }

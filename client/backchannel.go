@@ -155,7 +155,7 @@ func (c *Client) endGroup(ctx context.Context, group string, claims token.Claims
 		if err := c.sessions.Delete(ctx, id); err != nil {
 			return err
 		}
-		c.tellEnded(s.who(), EndedByBackChannel)
+		c.tellEnded(s, EndedByBackChannel)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (c *Client) CallbackHandler(onLogin func(r *http.Request, login *Login) err
 		}
 		// The id of before is dead, whoever may know it.
 		if cookie, err := r.Cookie(c.cookies.session); err == nil {
-			c.remove(r.Context(), sessionID(cookie.Value))
+			c.replace(r.Context(), sessionID(cookie.Value))
 		}
 		c.cookies.set(w, c.cookies.session, value, c.config.SessionLife, c.cookies.sessionSite())
 		c.depart(w, r, LocalPath(login.ReturnTo))

@@ -71,10 +71,7 @@ const maxRepeated = 64
 // its own. What is wrong with the Config is said by the error.
 func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 	config = config.withDefaults()
-	if err := config.check(); err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	if err := checkIssuer(issuer, config.InsecureAllowHTTP); err != nil {
+	if err := config.Check(issuer); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	scope, err := oauth.ParseScope(config.Scope)

@@ -86,6 +86,9 @@ type Config struct {
 	// request; 0 stands for the defaults.
 	SessionLife time.Duration
 	SessionIdle time.Duration
+	// MaxSessions is how many sessions a person may have here at once: one more ends
+	// the oldest. 0 leaves it at what the store bounds.
+	MaxSessions int
 
 	// Metadata, if set, is taken instead of what the issuer publishes, for issuers
 	// that publish nothing.
@@ -114,6 +117,16 @@ type Config struct {
 	// InsecureAllowHTTP admits http for an issuer, its endpoints or the
 	// application itself that are not on this machine.
 	InsecureAllowHTTP bool
+}
+
+// Check says what is wrong with the configuration for an issuer, as far as that can
+// be known without asking it.
+func (c Config) Check(issuer string) error {
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
+		return err
+	}
+	return checkIssuer(issuer, c.InsecureAllowHTTP)
 }
 
 // check says what is wrong with the configuration.
@@ -153,6 +166,9 @@ func (c *Config) check() error {
 	}
 	if (c.Store != nil || c.Sessions != nil) && len(c.Keys) == 0 {
 		return errors.New("the Keys are missing: what is put into a shared store is sealed; give 32 random bytes that all replicas know")
+	}
+	if c.MaxSessions < 0 || c.MaxSessions > MaxGroup {
+		return fmt.Errorf("the MaxSessions are not between 0 and %d", MaxGroup)
 	}
 	return nil
 }

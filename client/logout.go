@@ -23,6 +23,8 @@ const (
 	EndedByLogout      EndReason = "logout"
 	EndedByBackChannel EndReason = "back-channel logout"
 	EndedByRefusal     EndReason = "refresh token refused"
+	EndedByLogin       EndReason = "new login" // at the same browser
+	EndedByLimit       EndReason = "too many sessions"
 )
 
 // Ended is told to Config.OnSessionEnd.
@@ -30,7 +32,9 @@ type Ended struct {
 	Issuer    string
 	Subject   string
 	SessionID string // the issuer's, "" if it gave none
-	Reason    EndReason
+	// Session is the [Session.ID].
+	Session string
+	Reason  EndReason
 }
 
 // LogoutHandler signs the person out: of the application first, then of the
@@ -50,25 +54,60 @@ func (c *Client) LogoutHandler() http.Handler {
 			writePage(w, http.StatusForbidden, "text/plain; charset=utf-8", "Signing out takes a POST from a page of this application.\n")
 			return
 		}
-		s, err := c.Session(r)
-		if err != nil && !errors.Is(err, ErrNoSession) {
-			c.fail(w, r, err) // the cookie stays: the session is not over
+		target, err := c.SignOut(w, r)
+		if err != nil {
+			c.fail(w, r, err)
 			return
 		}
-		target, state := "/", ""
-		if s != nil {
-			if target, state, err = c.logOut(r.Context(), s); err != nil {
-				c.fail(w, r, err)
-				return
-			}
-		}
-		if state != "" {
-			c.cookies.set(w, c.cookies.session+logoutInfix, state, LoginLife, http.SameSiteLaxMode)
-		}
-		c.cookies.set(w, c.cookies.session, "", 0, c.cookies.sessionSite())
 		protect(w.Header())
 		http.Redirect(w, r, target, http.StatusSeeOther)
 	})
+}
+
+// SignOut ends the session of the request's browser, if it has one, takes its cookie
+// away, revokes the refresh token, and says where the browser goes next: to the
+// issuer's end_session_endpoint, or where there is none, to the
+// PostLogoutRedirectURI or "/". It is [Client.LogoutHandler] for applications that
+// answer by themselves; they have looked who asks. After an error the session lives.
+func (c *Client) SignOut(w http.ResponseWriter, r *http.Request) (next string, err error) {
+	s, err := c.Session(r)
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		return "", err // the cookie stays: the session is not over
+	}
+	next, state := "/", ""
+	if s != nil {
+		if next, state, err = c.logOut(r.Context(), s); err != nil {
+			return "", err
+		}
+	}
+	if state != "" {
+		c.cookies.set(w, c.cookies.session+logoutInfix, state, LoginLife, http.SameSiteLaxMode)
+	}
+	c.dropCookie(w, r)
+	return next, nil
+}
+
+// Forget ends the session of the request's browser, if it has one, here alone: the
+// person stays signed in at the issuer. After an error the session lives.
+func (c *Client) Forget(w http.ResponseWriter, r *http.Request) error {
+	s, err := c.Session(r)
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		return err
+	}
+	if s != nil {
+		if err := c.end(r.Context(), s); err != nil {
+			return err
+		}
+	}
+	c.dropCookie(w, r)
+	return nil
+}
+
+// dropCookie takes the session's cookie away from a browser that sent one.
+func (c *Client) dropCookie(w http.ResponseWriter, r *http.Request) {
+	if _, err := r.Cookie(c.cookies.session); err == nil {
+		c.cookies.set(w, c.cookies.session, "", 0, c.cookies.sessionSite())
+	}
 }
 
 // sameOrigin says that a page of the application itself made the request, as far
@@ -82,15 +121,24 @@ func (c *Client) sameOrigin(r *http.Request) bool {
 	return origin == "" || err == nil && origin == own.Scheme+"://"+own.Host
 }
 
+// end ends the session here, and then revokes what it held.
+func (c *Client) end(ctx context.Context, s *Session) error {
+	r, _ := s.now()
+	if err := c.sessions.Delete(ctx, s.id); err != nil {
+		return &UnavailableError{Op: "logout", Cause: err}
+	}
+	c.tellEnded(s, EndedByLogout)
+	c.revokeBeside(ctx, r.Tokens.tokens())
+	return nil
+}
+
 // logOut ends the session here and says where the browser goes to end it at the
 // issuer.
 func (c *Client) logOut(ctx context.Context, s *Session) (target, state string, err error) {
 	r, _ := s.now()
-	if err := c.sessions.Delete(ctx, s.id); err != nil {
-		return "", "", &UnavailableError{Op: "logout", Cause: err}
+	if err := c.end(ctx, s); err != nil {
+		return "", "", err
 	}
-	c.tellEnded(r.who(), EndedByLogout)
-	c.revokeBeside(ctx, r.Tokens.tokens())
 	home := c.config.PostLogoutRedirectURI
 	if home == "" {
 		home = "/"
@@ -138,9 +186,10 @@ func (c *Client) LoggedOutHandler(next http.Handler) http.Handler {
 	})
 }
 
-func (c *Client) tellEnded(w who, reason EndReason) {
+func (c *Client) tellEnded(s *Session, reason EndReason) {
 	if c.config.OnSessionEnd != nil {
-		c.config.OnSessionEnd(Ended{Issuer: w.Issuer, Subject: w.Subject, SessionID: w.SessionID, Reason: reason})
+		w := s.who()
+		c.config.OnSessionEnd(Ended{Issuer: w.Issuer, Subject: w.Subject, SessionID: w.SessionID, Session: s.id, Reason: reason})
 	}
 }
 

@@ -272,7 +272,7 @@ func (c *Client) notRenewed(ctx context.Context, s *Session, err error) (*Sessio
 		}
 		c.counters.sessionsEnded.Add(1)
 		c.config.Logger.WarnContext(ctx, "a session ended, since its refresh token was refused", "error", err)
-		c.tellEnded(r.who(), EndedByRefusal)
+		c.tellEnded(s, EndedByRefusal)
 		left := r.Tokens.tokens()
 		left.RefreshToken = Secret{}
 		c.revokeBeside(ctx, left)

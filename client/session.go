@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,6 +70,18 @@ func (r record) who() who {
 	var w who
 	_ = json.Unmarshal(r.Claims, &w) // it was checked before it was kept
 	return w
+}
+
+// ID names the session: the same in all processes that share a store, and another
+// after each login. Nobody can make the cookie of it.
+func (s *Session) ID() string { return s.id }
+
+// Live looks whether the session is still there, which does not count as a use of
+// it: for what goes on without requests, such as a stream. The error of one that is
+// over is [ErrNoSession]; while the store is away it is an [*UnavailableError].
+func (s *Session) Live(ctx context.Context) error {
+	_, err := s.client.loadSession(ctx, s.id)
+	return err
 }
 
 // Issuer and Subject name the person.
@@ -252,7 +265,53 @@ func (c *Client) create(ctx context.Context, login *Login) (value string, err er
 		}
 		return "", ErrSessionEnded
 	}
+	c.endOldest(ctx, s)
 	return value, nil
+}
+
+// endOldest ends those of the person's sessions that are more than Config.MaxSessions,
+// the oldest first, and never the new one.
+func (c *Client) endOldest(ctx context.Context, newest *Session) {
+	if c.config.MaxSessions == 0 {
+		return
+	}
+	w := newest.who()
+	ids, err := c.sessions.Members(ctx, c.groupOf("sub", w.Issuer, w.Subject))
+	var others []*Session
+	for _, id := range ids {
+		if err != nil || id == newest.id {
+			continue
+		}
+		var one *Session
+		if one, err = c.loadSession(ctx, id); err == nil {
+			others = append(others, one)
+		} else if errors.Is(err, ErrNoSession) {
+			err = nil
+		}
+	}
+	slices.SortStableFunc(others, func(a, b *Session) int { return a.Began().Compare(b.Began()) })
+	for len(others) >= c.config.MaxSessions && err == nil {
+		if err = c.sessions.Delete(ctx, others[0].id); err == nil {
+			c.tellEnded(others[0], EndedByLimit)
+			r, _ := others[0].now()
+			c.revokeBeside(ctx, r.Tokens.tokens())
+		}
+		others = others[1:]
+	}
+	if err != nil { // the next login will do it
+		c.config.Logger.WarnContext(ctx, "a person's sessions could not be counted", "error", err)
+	}
+}
+
+// replace removes the session of before a new login. Its refresh token is left to
+// its end: with issuers that know one grant for each client and person, revoking it
+// would take the new session's, too.
+func (c *Client) replace(ctx context.Context, id string) {
+	s, err := c.loadSession(ctx, id)
+	c.remove(ctx, id)
+	if err == nil {
+		c.tellEnded(s, EndedByLogin)
+	}
 }
 
 // remove deletes a session, or leaves that to its end if the store is away.

@@ -31,6 +31,9 @@ type Transport struct {
 	//
 	// A redirect that leads elsewhere is followed without the token.
 	Resources []string
+	// InsecureAllowHTTP admits resources on plain http that are not on this machine:
+	// whoever is on the way there can read the tokens.
+	InsecureAllowHTTP bool
 	// Base sends the requests; nil stands for http.DefaultTransport.
 	Base http.RoundTripper
 }
@@ -130,7 +133,7 @@ func (t *Transport) ours(address *url.URL) bool {
 		if address.Scheme != resource.Scheme || !strings.EqualFold(hostPort(address), hostPort(resource)) {
 			continue
 		}
-		if resource.Scheme != "https" && !oauth.LoopbackHost(resource.Hostname()) {
+		if resource.Scheme != "https" && !t.InsecureAllowHTTP && !oauth.LoopbackHost(resource.Hostname()) {
 			continue // RFC 6750 §5.3: TLS, always
 		}
 		if below(address.EscapedPath(), strings.TrimSuffix(resource.EscapedPath(), "/")) {
@@ -150,9 +153,9 @@ func below(path, resource string) bool {
 	if !found || rest != "" && rest[0] != '/' {
 		return false
 	}
-	lower := strings.ToLower(rest)
-	for _, way := range []string{"/..", "/.", "%2e", "%2f", "%5c", "\\"} {
-		if strings.Contains(lower, way) {
+	for segment := range strings.SplitSeq(strings.ToLower(rest), "/") {
+		if segment == "." || segment == ".." || strings.Contains(segment, `\`) ||
+			strings.Contains(segment, "%2e") || strings.Contains(segment, "%2f") || strings.Contains(segment, "%5c") {
 			return false
 		}
 	}

@@ -145,7 +145,7 @@ func (p *place) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.serves.Loa
 func newOrigins(t *testing.T) origins {
 	t.Helper()
 	all := origins{}
-	for _, id := range []string{"basic", "es256", "jwt"} {
+	for _, id := range []string{"basic", "es256", "jwt", "bff"} {
 		p := &place{}
 		p.serves.Store(http.NewServeMux())
 		p.Server = httptest.NewServer(p)
@@ -172,6 +172,10 @@ func (f *foreign) clients() []map[string]any {
 		{
 			"client_id": "jwt", "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256", "jwks": jose.KeySet{Keys: []jose.PublicKey{f.key.Public()}},
 			"require_pushed_authorization_requests": true, "id_token_signed_response_alg": "EdDSA", "grant_types": web, "redirect_uris": []string{f.originOf("jwt") + "/callback"},
+		},
+		{
+			"client_id": "bff", "client_secret": awkwardSecret, "grant_types": []string{"authorization_code", "refresh_token"}, "redirect_uris": []string{f.originOf("bff") + "/bff/callback"},
+			"post_logout_redirect_uris": []string{f.originOf("bff") + "/bff/logged-out"}, "backchannel_logout_uri": f.originOf("bff") + "/bff/backchannel-logout",
 		},
 		{
 			"client_id": "native", "application_type": "native", "token_endpoint_auth_method": "none", "redirect_uris": []string{"http://127.0.0.1/callback"},

@@ -12,12 +12,15 @@ import (
 
 	"gatehouse/internal/admin"
 	"gatehouse/internal/config"
+	"gatehouse/internal/front"
+	"gatehouse/internal/secret"
 	"gatehouse/internal/server"
 )
 
 const (
 	processExample = "../../docs/gatehouse.example.yaml"
 	tenantExample  = "../../docs/tenant.example.yaml"
+	bffExample     = "../../docs/bff.example.yaml"
 )
 
 // commented is a line of a setting that the examples leave out: # and a key,
@@ -81,6 +84,28 @@ func TestProcessExampleNamesEverySetting(t *testing.T) {
 		if err := process.Check(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestBFFExampleNamesEverySetting(t *testing.T) {
+	text := readExample(t, bffExample)
+	namesEverything(t, text, config.Keys(front.Config{}))
+	var backend front.Config
+	if err := config.Decode([]byte(text), bffExample, &backend); err != nil {
+		t.Fatal(err)
+	}
+	if err := backend.Check(); err != nil {
+		t.Error(err)
+	}
+	// With everything set, what excludes each other is complained about, and no more.
+	full := front.Config{}
+	if err := config.Decode([]byte(commented.ReplaceAllString(text, "$1$2")), bffExample, &full); err != nil {
+		t.Fatal(err)
+	}
+	full.Issuers[0].ClientSecret, full.Issuers[0].PrivateKeyFile, full.Issuers[0].PrivateKeyAlg = secret.String{}, "", ""
+	full.Sessions.Store = front.InRedis
+	if err := full.Check(); err != nil {
+		t.Error(err)
 	}
 }
 

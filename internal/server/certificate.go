@@ -88,10 +88,20 @@ func (c *certificate) load() error {
 
 // tlsConfig returns the listener's TLS, or nil when the server speaks http.
 func (s *Server) tlsConfig() (*tls.Config, error) {
-	if s.config.TLS.Certificate == "" {
+	return s.config.TLS.following(s.log, s.clock, s.limits.certificateAge)
+}
+
+// Listener returns the TLS of a listener whose certificate follows its files, or
+// nil without a certificate.
+func (t TLS) Listener(log *slog.Logger) (*tls.Config, error) {
+	return t.following(log, time.Now, defaultLimits().certificateAge)
+}
+
+func (t TLS) following(log *slog.Logger, now func() time.Time, maxAge time.Duration) (*tls.Config, error) {
+	if t.Certificate == "" {
 		return nil, nil
 	}
-	kept := &certificate{paths: s.config.TLS, log: s.log, now: s.clock, maxAge: s.limits.certificateAge}
+	kept := &certificate{paths: t, log: log, now: now, maxAge: maxAge}
 	if err := kept.load(); err != nil {
 		return nil, fmt.Errorf("tls: %w; check tls.certificate and tls.key", err)
 	}

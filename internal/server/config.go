@@ -163,7 +163,7 @@ func (c *Config) resolve(directory string) {
 	if c.Database != "" && !filepath.IsAbs(c.Database) && !strings.Contains(c.Database, "://") {
 		c.Database = filepath.Join(directory, c.Database)
 	}
-	for _, path := range append(c.Redis.paths(), &c.Data, &c.KeyFile, &c.Apply, &c.CAFile, &c.TLS.Certificate, &c.TLS.Key) {
+	for _, path := range append(c.Redis.Paths(), &c.Data, &c.KeyFile, &c.Apply, &c.CAFile, &c.TLS.Certificate, &c.TLS.Key) {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(directory, *path)
 		}
@@ -213,14 +213,11 @@ func (c Config) Check() error {
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		complain("tls needs both certificate and key")
 	}
-	if err := c.Redis.check(); err != nil {
+	if err := c.Redis.Check(); err != nil {
 		problems = append(problems, err)
 	}
-	if !oneOf(c.Log.Level, "", "debug", "info", "warn", "error") {
-		complain("log.level must be debug, info, warn or error")
-	}
-	if !oneOf(c.Log.Format, "", "json", "text") {
-		complain("log.format must be json or text")
+	if err := c.Log.Check(); err != nil {
+		problems = append(problems, err)
 	}
 	if c.PasswordHashing.MemoryMiB != 0 && (c.PasswordHashing.MemoryMiB < 19 || c.PasswordHashing.MemoryMiB > 1024) {
 		complain("password_hashing.memory_mib must be between 19 and 1024")

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -8,6 +9,18 @@ import (
 
 	"gatehouse/internal/endpoint"
 )
+
+// Check says what is wrong with the settings, or nil.
+func (l Log) Check() error {
+	var problems []error
+	if !oneOf(l.Level, "", "debug", "info", "warn", "error") {
+		problems = append(problems, errors.New("log.level must be debug, info, warn or error"))
+	}
+	if !oneOf(l.Format, "", "json", "text") {
+		problems = append(problems, errors.New("log.format must be json or text"))
+	}
+	return errors.Join(problems...)
+}
 
 // Logger returns the logger that the configuration asks for.
 func (l Log) Logger(w io.Writer) *slog.Logger {
@@ -20,14 +33,14 @@ func (l Log) Logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// accessLog writes a line for every request. The query is left out: it may
+// AccessLog writes a line for every request. The query is left out: it may
 // carry what must not be kept.
-func (s *Server) accessLog(next http.Handler) http.Handler {
+func AccessLog(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(recorder, r)
-		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", recorder.status),
 			slog.String("address", endpoint.Address(r)), slog.Duration("took", time.Since(start)),
 			slog.String("request", w.Header().Get("X-Request-Id")))

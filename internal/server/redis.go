@@ -80,12 +80,13 @@ func (r Redis) local() bool {
 	return true
 }
 
-// paths are those of the settings that name files.
-func (r *Redis) paths() []*string {
+// Paths are those of the settings that name files.
+func (r *Redis) Paths() []*string {
 	return []*string{&r.PasswordFile, &r.SentinelPasswordFile, &r.TLS.CAFile, &r.TLS.Certificate, &r.TLS.Key}
 }
 
-func (r Redis) check() error {
+// Check says everything that is wrong with the settings, or nil.
+func (r Redis) Check() error {
 	if !r.Used() {
 		if r.set() {
 			return errors.New("redis.addresses is missing, but other settings of redis are there")

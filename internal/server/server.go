@@ -243,7 +243,7 @@ func (s *Server) assemble() error {
 func (s *Server) Handler() http.Handler {
 	var handler http.Handler = s.mux
 	if s.config.Log.Access {
-		handler = s.accessLog(handler)
+		handler = AccessLog(s.log, handler)
 	}
 	if s.tracer != nil {
 		handler = s.tracer.Handler(handler)

@@ -1,0 +1,160 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// identity are the headers by which servers behind proxies are told who asks, from
+// where, over what and for which address. A star at the end stands for anything.
+const identity = `
+	authorization authorization-* proxy-authorization x-authorization dpop
+	forwarded x-forwarded x-forwarded-* x-real-ip x-client-ip x-cluster-client-ip true-client-ip x-true-client-ip
+	cf-connecting-ip cf-connecting-ipv6 cf-ipcountry cf-access-* fastly-client-ip x-azure-clientip x-azure-socketip x-appengine-* fly-client-ip do-connecting-ip
+	x-original-* x-rewrite-* x-envoy-* x-host x-http-host-override x-proxy-user x-scheme x-url-scheme front-end-https
+	x-http-method x-http-method-override x-method-override
+	x-user x-user-* x-username x-email x-groups x-roles x-scopes x-auth x-auth-* x-authenticated-* x-authentik-* x-remote-* remote-* x-webauth-* x-login
+	x-consumer-* x-credential-* x-anonymous-consumer x-userinfo x-subject x-sub x-principal x-account-*
+	x-access-token x-id-token x-token x-token-* x-jwt x-jwt-* x-api-key-* x-gatehouse-* x-vouch-* x-pomerium-* tailscale-*
+	x-amzn-oidc-* x-amzn-mtls-* x-goog-iap-* x-goog-authenticated-* x-ms-client-principal x-ms-client-principal-* x-ms-token-* x-arr-*
+	client-cert client-cert-* x-client-cert x-client-cert-* x-client-verify x-client-dn x-client-certificate ssl-client-* x-ssl-* ssl-* x-spiffe-* x-tls-* x-mtls-*`
+
+// own are the answer's headers that speak for the whole origin, which is not the
+// upstream's, or to proxies in front of us.
+var own = []string{
+	"access-control-*", "clear-site-data", "strict-transport-security", "public-key-pins", "alt-svc", "set-cookie2", "service-worker-allowed",
+	"origin-agent-cluster", "accept-ch", "nel", "report-to", "reporting-endpoints", "x-accel-*", "x-sendfile", "x-lighttpd-send-file",
+}
+
+// Filter takes headers away that only we may set.
+type Filter struct {
+	request, response aliases
+	// ours says which cookies are.
+	ours func(name string) bool
+}
+
+// aliases are names in the form of Alias, and beginnings of such names.
+type aliases struct {
+	exact    map[string]bool
+	prefixes []string
+}
+
+func (a *aliases) add(names ...string) {
+	if a.exact == nil {
+		a.exact = map[string]bool{}
+	}
+	for _, name := range names {
+		if prefix, open := strings.CutSuffix(name, "*"); open {
+			a.prefixes = append(a.prefixes, Alias(prefix))
+		} else {
+			a.exact[Alias(name)] = true
+		}
+	}
+}
+
+func (a *aliases) has(name string) bool {
+	alias := Alias(name)
+	return a.exact[alias] || slices.ContainsFunc(a.prefixes, func(prefix string) bool { return strings.HasPrefix(alias, prefix) })
+}
+
+func (a *aliases) strip(h http.Header) {
+	for name := range h {
+		if a.has(name) {
+			delete(h, name)
+		}
+	}
+}
+
+// NewFilter makes a filter of the well-known identity headers and further ones,
+// which may end in a star. ours says which cookies never pass, in either direction.
+func NewFilter(ours func(cookie string) bool, further ...string) (*Filter, error) {
+	f := &Filter{ours: ours}
+	for _, name := range further {
+		bare := strings.TrimSuffix(name, "*")
+		if bare == "" || strings.ContainsFunc(bare, func(r rune) bool { return r > '~' || !unreserved(byte(r)) }) {
+			return nil, fmt.Errorf("%q is no header's name", name)
+		}
+		if a := Alias(bare); a == "host" || a == "cookie" || a == "content-type" || a == "content-length" || a == "transfer-encoding" {
+			return nil, fmt.Errorf("the header %q cannot be kept from an upstream", name)
+		}
+	}
+	f.request.add(strings.Fields(identity)...)
+	f.request.add(further...)
+	f.response.add(own...)
+	return f, nil
+}
+
+// Alias is the same for all names of headers that some server takes for one: many
+// do not tell "-" from "_" or ".", and none tells letters' case (RFC 3875 §4.1.18).
+func Alias(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		}
+		return '-'
+	}, name)
+}
+
+// Identifies says whether only we may set a request's header.
+func (f *Filter) Identifies(name string) bool { return f.request.has(name) }
+
+// Request takes away what a stranger may not tell an upstream, and our cookies.
+func (f *Filter) Request(h http.Header) {
+	f.request.strip(h)
+	for name := range h { // cookies under another spelling are none of a browser's
+		if Alias(name) == "cookie" && name != "Cookie" {
+			delete(h, name)
+		}
+	}
+	kept := h["Cookie"][:0:0]
+	for _, line := range h["Cookie"] {
+		if line = f.cookies(line); line != "" {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = kept
+}
+
+// cookies is a Cookie line without ours, and without what has no name, which some
+// servers take for a name and some for a value.
+func (f *Filter) cookies(line string) string {
+	var kept []string
+	for part := range strings.SplitSeq(line, ";") {
+		part = strings.TrimSpace(part)
+		if name, _, found := strings.Cut(part, "="); found && !f.mine(name) {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, "; ")
+}
+
+func (f *Filter) mine(name string) bool {
+	name = strings.Trim(name, " \t")
+	return name == "" || f.ours(name)
+}
+
+// Response takes away what an upstream may not tell a browser in our name: cookies
+// that are ours, and what is said for the whole origin.
+func (f *Filter) Response(h http.Header) {
+	f.response.strip(h)
+	lines := h["Set-Cookie"]
+	kept := slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		pair, _, _ := strings.Cut(line, ";")
+		name, _, found := strings.Cut(pair, "=")
+		return !found || f.mine(name)
+	})
+	if len(kept) == 0 {
+		delete(h, "Set-Cookie")
+		return
+	}
+	h["Set-Cookie"] = kept
+}

@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Pattern is the paths that a route is for, written as net/http writes them:
+// "/photos" is one path, "{id}" stands for one segment that is not empty, and
+// "{rest...}" at the end for everything below, also nothing.
+type Pattern struct {
+	text     string
+	segments []string // "" stands for any
+	rest     bool     // anything may follow
+}
+
+// MaxPatternBytes bounds a pattern's text.
+const MaxPatternBytes = 1 << 10
+
+// ParsePattern reads a pattern, whose text is not encoded. The error says what is
+// wrong with it.
+func ParsePattern(text string) (Pattern, error) {
+	p := Pattern{text: text}
+	if len(text) > MaxPatternBytes {
+		return p, fmt.Errorf("a path of more than %d bytes", MaxPatternBytes)
+	}
+	inside, found := strings.CutPrefix(text, "/")
+	if !found {
+		return p, fmt.Errorf("the path %q does not begin with a slash", text)
+	}
+	names := map[string]bool{}
+	segments := strings.Split(inside, "/")
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		name, variable := strings.CutPrefix(segment, "{")
+		if !variable {
+			if last && segment == "" && len(segments) > 1 {
+				return p, fmt.Errorf("the path %q ends in a slash; write %s{rest...} for all that is below", text, text)
+			}
+			if strings.ContainsAny(segment, "{}*?#%") {
+				return p, fmt.Errorf("the path %q has one of {}*?#%% inside a segment; {name} stands for a whole one, {name...} at the end for the rest", text)
+			}
+			if err := CheckPath("/" + strings.ReplaceAll(url.PathEscape(segment), "%3B", ";")); segment != "" && err != nil {
+				return p, fmt.Errorf("no request can have the path %q", text)
+			}
+			if segment == "" && !last {
+				return p, fmt.Errorf("no request can have the path %q", text)
+			}
+			p.segments = append(p.segments, segment)
+			continue
+		}
+		name, closed := strings.CutSuffix(name, "}")
+		name, open := strings.CutSuffix(name, "...")
+		if !closed || name == "" || strings.ContainsAny(name, "{}") || names[name] {
+			return p, fmt.Errorf("the path %q has a variable that is not {name} or {name...}, or is there twice", text)
+		}
+		names[name] = true
+		if open {
+			if !last {
+				return p, errors.New("only the last segment of a path may be {name...}")
+			}
+			p.rest = true
+			continue
+		}
+		p.segments = append(p.segments, anySegment)
+	}
+	return p, nil
+}
+
+// anySegment is no segment of a path.
+const anySegment = "/"
+
+// String is the text that was parsed.
+func (p Pattern) String() string { return p.text }
+
+// Match says whether a path, decoded after [CheckPath] accepted it, is one of the
+// pattern's.
+func (p Pattern) Match(path string) bool {
+	inside, found := strings.CutPrefix(path, "/")
+	if !found {
+		return false
+	}
+	for i, want := range p.segments {
+		segment, rest, more := strings.Cut(inside, "/")
+		if want == anySegment && segment == "" || want != anySegment && want != segment {
+			return false
+		}
+		if last := i == len(p.segments)-1; last && !p.rest {
+			return !more
+		}
+		if !more {
+			return false
+		}
+		inside = rest
+	}
+	return p.rest
+}

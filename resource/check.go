@@ -71,7 +71,7 @@ type presented struct {
 type checked struct {
 	access Access
 	issuer *issuer
-	facts  revocation.Token
+	facts  facts
 	// generation is that of the keys with which it was verified.
 	generation uint64
 }
@@ -157,7 +157,11 @@ func (s *Server) verify(ctx context.Context, raw string) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &checked{access: access, issuer: i, generation: used.generation, facts: factsOf(claims)}, nil
+	facts, err := factsOf(claims)
+	if err != nil {
+		return nil, err
+	}
+	return &checked{access: access, issuer: i, generation: used.generation, facts: facts}, nil
 }
 
 // witness remembers of which generation the keys were that it gave.
@@ -199,19 +203,49 @@ func accessOf(claims token.Claims) (Access, error) {
 	return Access{claims.Issuer, claims.ClientID, scope, claims.ID, claims.Expiry, claims}, nil
 }
 
-func factsOf(claims token.Claims) revocation.Token {
-	return revocation.Token{
+// facts are what the feed may name of a token, and of those that it was made of
+// by exchange: what ended one of them ended it.
+type facts []revocation.Token
+
+func factsOf(claims token.Claims) (facts, error) {
+	ancestors, err := claims.Ancestors()
+	if err != nil {
+		return nil, err
+	}
+	all := make(facts, 1, 1+len(ancestors))
+	all[0] = revocation.Token{
 		GrantHandle: claims.GrantHandle, ID: claims.ID, SessionID: claims.SessionID, ClientID: claims.ClientID, Subject: claims.Subject,
 		Issuer: claims.Issuer, KeyID: claims.KeyID, IssuedAt: claims.IssuedAt,
 	}
+	for _, a := range ancestors { // each was live when it was exchanged
+		all = append(all, revocation.Token{
+			GrantHandle: a.GrantHandle, ID: a.ID, SessionID: a.SessionID, ClientID: a.ClientID,
+			Issuer: claims.Issuer, KeyID: a.KeyID, IssuedAt: claims.IssuedAt,
+		})
+	}
+	return all, nil
+}
+
+// view is what the feed knows of all of them: the worst of it.
+func (i *issuer) view(all facts) revocation.State {
+	state := revocation.Live
+	for _, one := range all {
+		switch i.feed.View(one) {
+		case revocation.Revoked:
+			return revocation.Revoked
+		case revocation.Unknown:
+			state = revocation.Unknown
+		}
+	}
+	return state
 }
 
 // unrevoked refuses a JWT that was revoked, or of which that is not known.
-func (i *issuer) unrevoked(ctx context.Context, raw string, key digest, facts revocation.Token) error {
+func (i *issuer) unrevoked(ctx context.Context, raw string, key digest, facts facts) error {
 	if i.feed == nil {
 		return nil
 	}
-	switch i.feed.View(facts) {
+	switch i.view(facts) {
 	case revocation.Live:
 		return nil
 	case revocation.Revoked:
@@ -252,7 +286,7 @@ func (i *issuer) introspected(ctx context.Context, raw string, key digest) (*Acc
 	if err := i.asked.rules.CheckTimes(&answer.access.Claims); err != nil { // it may have expired since
 		return nil, refusalOf(err)
 	}
-	if i.feed != nil && i.feed.View(answer.facts) == revocation.Revoked {
+	if i.feed != nil && i.view(answer.facts) == revocation.Revoked {
 		return nil, revoked()
 	}
 	return answer.access, nil

@@ -44,6 +44,31 @@ func TestTheFeed(t *testing.T) {
 	})
 }
 
+// TestTheFeedKnowsWhatATokenIsMadeOf: the end of a token ends what was exchanged for it.
+func TestTheFeedKnowsWhatATokenIsMadeOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAS()
+		rs := a.server(t, follows)
+		synctest.Wait()
+		made := func(id string) string {
+			return a.jwt(t, claims{"jti": "made-of-" + id, "gid": "gid-of-" + id, "lineage": []any{map[string]any{"jti": id, "client_id": "between"}}})
+		}
+		first, second := made("root-1"), made("root-2")
+		for _, raw := range []string{first, second} {
+			wants(t, ask(rs, raw, nothing), http.StatusOK, "")
+		}
+		a.revoke(revocation.TokenID, "root-1")
+		synctest.Wait()
+		wants(t, ask(rs, first, nothing), http.StatusUnauthorized, "resource-token-revoked")
+		wants(t, ask(rs, second, nothing), http.StatusOK, "")
+		a.revoke(revocation.ClientID, "between")
+		synctest.Wait()
+		wants(t, ask(rs, second, nothing), http.StatusUnauthorized, "resource-token-revoked")
+		// A lineage that cannot be read tells nothing of the end.
+		wants(t, ask(rs, a.jwt(t, claims{"jti": "odd", "lineage": "root-3"}), nothing), http.StatusUnauthorized, "")
+	})
+}
+
 // TestWithoutTheFeed: before the first snapshot, and a minute after the last mark, the issuer is
 // asked, and without an answer nothing is taken.
 func TestWithoutTheFeed(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/revocation"
 	"gatehouse/token"
 )
 
@@ -50,7 +49,7 @@ type introspector struct {
 type answer struct {
 	askedAt time.Time
 	access  *Access // shared
-	facts   revocation.Token
+	facts   facts
 	refused *token.Error // nil when the token is active and fulfils the rules
 }
 
@@ -141,7 +140,10 @@ func (i *introspector) question(raw string) (answer, error) {
 	if err == nil {
 		var access Access
 		if access, err = accessOf(claims); err == nil {
-			a.access, a.facts = &access, factsOf(claims)
+			a.access = &access
+			a.facts, err = factsOf(claims)
+		}
+		if err == nil {
 			return a, nil
 		}
 	}

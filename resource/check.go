@@ -69,9 +69,9 @@ type presented struct {
 // checked is a token that was found right, and what it takes to find it right
 // again.
 type checked struct {
-	access Access
+	access *Access // shared
 	issuer *issuer
-	facts  revocation.Token
+	facts  []revocation.Token
 	// generation is that of the keys with which it was verified.
 	generation uint64
 }
@@ -125,7 +125,7 @@ func (s *Server) access(ctx context.Context, raw string) (*Access, error) {
 	if err := c.issuer.unrevoked(ctx, raw, key, c.facts); err != nil {
 		return nil, err
 	}
-	return &c.access, nil
+	return c.access, nil
 }
 
 // still says whether a token that was verified is as good as then: its time has
@@ -153,11 +153,11 @@ func (s *Server) verify(ctx context.Context, raw string) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	access, err := accessOf(claims)
+	access, facts, err := i.read(claims)
 	if err != nil {
 		return nil, err
 	}
-	return &checked{access: access, issuer: i, generation: used.generation, facts: factsOf(claims)}, nil
+	return &checked{access: access, issuer: i, generation: used.generation, facts: facts}, nil
 }
 
 // witness remembers of which generation the keys were that it gave.
@@ -191,27 +191,57 @@ func (s *Server) issuerOf(raw string) (*issuer, error) {
 	return nil, &token.Error{Reason: token.WrongIssuer, Detail: "it is not from an issuer that is accepted here"}
 }
 
-func accessOf(claims token.Claims) (Access, error) {
+// read returns what claims that were checked allow, and what the feed is asked
+// about them.
+func (i *Issuer) read(claims token.Claims) (*Access, []revocation.Token, error) {
 	scope, err := oauth.ParseScope(claims.Scope)
 	if err != nil {
-		return Access{}, &token.Error{Reason: token.BadClaim, Detail: "its scope is malformed", Cause: err}
+		return nil, nil, &token.Error{Reason: token.BadClaim, Detail: "its scope is malformed", Cause: err}
 	}
-	return Access{claims.Issuer, claims.ClientID, scope, claims.ID, claims.Expiry, claims}, nil
+	facts, err := factsOf(claims)
+	if err != nil && i.Feed {
+		return nil, nil, err
+	}
+	return &Access{claims.Issuer, claims.ClientID, scope, claims.ID, claims.Expiry, claims}, facts, nil
 }
 
-func factsOf(claims token.Claims) revocation.Token {
-	return revocation.Token{
+// factsOf are what the feed is asked about: the token, and those of which it was
+// made by exchange (docs/revocation.md). Those were live when it was issued, and
+// what has ended them since ends it.
+func factsOf(claims token.Claims) ([]revocation.Token, error) {
+	facts := []revocation.Token{{
 		GrantHandle: claims.GrantHandle, ID: claims.ID, SessionID: claims.SessionID, ClientID: claims.ClientID, Subject: claims.Subject,
 		Issuer: claims.Issuer, KeyID: claims.KeyID, IssuedAt: claims.IssuedAt,
+	}}
+	ancestors, err := claims.Ancestors()
+	for _, a := range ancestors {
+		facts = append(facts, revocation.Token{
+			GrantHandle: a.GrantHandle, ID: a.ID, SessionID: a.SessionID, ClientID: a.ClientID, KeyID: a.KeyID, IssuedAt: claims.IssuedAt,
+		})
 	}
+	return facts, err
+}
+
+// view is what the feed says of a token and those of which it was made.
+func (i *issuer) view(facts []revocation.Token) revocation.State {
+	state := revocation.Live
+	for _, one := range facts {
+		switch i.feed.View(one) {
+		case revocation.Revoked:
+			return revocation.Revoked
+		case revocation.Unknown:
+			state = revocation.Unknown
+		}
+	}
+	return state
 }
 
 // unrevoked refuses a JWT that was revoked, or of which that is not known.
-func (i *issuer) unrevoked(ctx context.Context, raw string, key digest, facts revocation.Token) error {
+func (i *issuer) unrevoked(ctx context.Context, raw string, key digest, facts []revocation.Token) error {
 	if i.feed == nil {
 		return nil
 	}
-	switch i.feed.View(facts) {
+	switch i.view(facts) {
 	case revocation.Live:
 		return nil
 	case revocation.Revoked:
@@ -238,7 +268,7 @@ func revoked() *oauth.Error {
 // introspected is what the issuer says of an opaque token.
 func (i *issuer) introspected(ctx context.Context, raw string, key digest) (*Access, error) {
 	life := answerLife
-	if i.feed != nil && i.feed.View(revocation.Token{}) == revocation.Live { // of no token: the feed is heard
+	if i.feed != nil && i.view([]revocation.Token{{}}) == revocation.Live { // of no token: the feed is heard
 		life = followedLife
 	}
 	answer, err := i.asked.ask(ctx, raw, key, life)
@@ -252,7 +282,7 @@ func (i *issuer) introspected(ctx context.Context, raw string, key digest) (*Acc
 	if err := i.asked.rules.CheckTimes(&answer.access.Claims); err != nil { // it may have expired since
 		return nil, refusalOf(err)
 	}
-	if i.feed != nil && i.feed.View(answer.facts) == revocation.Revoked {
+	if i.feed != nil && i.view(answer.facts) == revocation.Revoked {
 		return nil, revoked()
 	}
 	return answer.access, nil

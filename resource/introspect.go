@@ -50,7 +50,7 @@ type introspector struct {
 type answer struct {
 	askedAt time.Time
 	access  *Access // shared
-	facts   revocation.Token
+	facts   []revocation.Token
 	refused *token.Error // nil when the token is active and fulfils the rules
 }
 
@@ -139,11 +139,10 @@ func (i *introspector) question(raw string) (answer, error) {
 	}
 	claims, err := token.CheckIntrospected(body, i.rules)
 	if err == nil {
-		var access Access
-		if access, err = accessOf(claims); err == nil {
-			a.access, a.facts = &access, factsOf(claims)
-			return a, nil
-		}
+		a.access, a.facts, err = i.issuer.read(claims)
+	}
+	if err == nil {
+		return a, nil
 	}
 	refused, is := errors.AsType[*token.Error](err)
 	if !is || refused.Reason == token.Malformed { // this is no answer

@@ -20,6 +20,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/gatehousetest"
+	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
 	"gatehouse/jose"
 	"gatehouse/oauth"
@@ -163,6 +164,75 @@ func TestAFollowerKnowsAtOnce(t *testing.T) {
 		time.Sleep(20 * time.Minute) // over several connections
 		_, five := issue()
 		wants(five, revocation.Live, 0)
+	})
+}
+
+// TestAnExchangedTokenAtAnAPI revokes the token of which another was made: an API that follows the feed
+// refuses both.
+func TestAnExchangedTokenAtAnAPI(t *testing.T) {
+	const deep = "https://deep.example/"
+	synctest.Test(t, func(t *testing.T) {
+		issuer, stop := gatehousetest.Run(t, gatehousetest.Options{Engine: gatehousetest.SQLite, Tenant: feedTenant + `
+  - identifier: ` + deep + `
+    scopes: {"deep:read": Read deeply}
+    token_format: jwt
+`})
+		defer stop()
+		gateway := gatehouse.Client{ID: "gateway", ClientMetadata: gatehouse.ClientMetadata{
+			TokenEndpointAuthMethod: gatehouse.AuthClientSecretBasic, GrantTypes: []string{gatehouse.GrantTokenExchange}, Scope: "photos:read deep:read",
+			TokenExchange: &gatehouse.TokenExchange{Accepts: []string{"https://api.example/"}, Audiences: []string{deep}},
+		}, Secrets: []gatehouse.ClientSecret{{ID: "s", Kind: gatehouse.SecretSHA256, Hash: secret.Hash(feedSecret)}}}
+		if err := issuer.Server().Store().PutClient(t.Context(), gatehouse.DefaultTenant, gateway, gatehouse.Event{Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		rs, err := resource.New(t.Context(), resource.Config{
+			Issuer: issuer.URL, Audience: deep, ClientID: "reader", ClientSecret: feedSecret, Feed: true,
+			HTTPClient: &http.Client{Transport: gatehousetest.Streaming{Issuer: issuer}}, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rs.Close()
+		exchanged := func(raw string) string {
+			t.Helper()
+			answer := issuer.Post(t, "/token", "gateway", feedSecret, url.Values{
+				"grant_type": {gatehouse.GrantTokenExchange}, "subject_token": {raw}, "resource": {deep},
+				"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+			})
+			if answer.StatusCode != http.StatusOK {
+				t.Fatal(answer.Text)
+			}
+			return answer.Member("access_token")
+		}
+		wants := func(raw, rule string) {
+			t.Helper()
+			synctest.Wait()
+			access, err := rs.Check(t.Context(), raw, resource.Needs{})
+			if rule == "" && err != nil || rule != "" && (err == nil || oauth.AsError(err).Rule != rule) {
+				t.Errorf("%v, want %q", err, rule)
+			}
+			if act, _ := access.Claims.Actor(); err == nil && (act == nil || act.Subject != "gateway") {
+				t.Errorf("%+v acts", act)
+			}
+		}
+		first, second := token(t, issuer), token(t, issuer)
+		one, two := exchanged(first), exchanged(second)
+		for begin := time.Now(); !rs.Feeds()[issuer.URL].Connected && time.Since(begin) < time.Minute; {
+			time.Sleep(time.Second)
+		}
+		wants(one, "")
+		wants(two, "")
+		if answer := issuer.Post(t, "/revoke", "web", webSecret, url.Values{"token": {first}}); answer.StatusCode != http.StatusOK {
+			t.Fatal(answer.Text)
+		}
+		time.Sleep(100 * time.Millisecond)
+		wants(one, "resource-token-revoked")
+		wants(two, "")
+		if _, err := issuer.Server().Store().DisableClient(t.Context(), gatehouse.DefaultTenant, "web", true, gatehouse.Event{Actor: "cli"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		wants(two, "resource-token-revoked")
 	})
 }
 

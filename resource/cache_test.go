@@ -56,7 +56,7 @@ func TestAMillionTokensLeaveNothing(t *testing.T) {
 	c := newCache[*checked](DefaultMaxCached)
 	before := heap()
 	for i := range count {
-		one := &checked{generation: uint64(i)}
+		one := &checked{access: &Access{}, generation: uint64(i)}
 		one.access.JTI = string(make([]byte, 2<<10))
 		c.put(numbered(i), one)
 	}

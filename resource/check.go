@@ -69,9 +69,9 @@ type presented struct {
 // checked is a token that was found right, and what it takes to find it right
 // again.
 type checked struct {
-	access Access
+	access *Access // shared
 	issuer *issuer
-	facts  facts
+	facts  []revocation.Token
 	// generation is that of the keys with which it was verified.
 	generation uint64
 }
@@ -125,7 +125,7 @@ func (s *Server) access(ctx context.Context, raw string) (*Access, error) {
 	if err := c.issuer.unrevoked(ctx, raw, key, c.facts); err != nil {
 		return nil, err
 	}
-	return &c.access, nil
+	return c.access, nil
 }
 
 // still says whether a token that was verified is as good as then: its time has
@@ -153,11 +153,7 @@ func (s *Server) verify(ctx context.Context, raw string) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	access, err := accessOf(claims)
-	if err != nil {
-		return nil, err
-	}
-	facts, err := factsOf(claims)
+	access, facts, err := i.read(claims)
 	if err != nil {
 		return nil, err
 	}
@@ -195,41 +191,41 @@ func (s *Server) issuerOf(raw string) (*issuer, error) {
 	return nil, &token.Error{Reason: token.WrongIssuer, Detail: "it is not from an issuer that is accepted here"}
 }
 
-func accessOf(claims token.Claims) (Access, error) {
+// read returns what claims that were checked allow, and what the feed is asked
+// about them.
+func (i *Issuer) read(claims token.Claims) (*Access, []revocation.Token, error) {
 	scope, err := oauth.ParseScope(claims.Scope)
 	if err != nil {
-		return Access{}, &token.Error{Reason: token.BadClaim, Detail: "its scope is malformed", Cause: err}
+		return nil, nil, &token.Error{Reason: token.BadClaim, Detail: "its scope is malformed", Cause: err}
 	}
-	return Access{claims.Issuer, claims.ClientID, scope, claims.ID, claims.Expiry, claims}, nil
+	facts, err := factsOf(claims)
+	if err != nil && i.Feed {
+		return nil, nil, err
+	}
+	return &Access{claims.Issuer, claims.ClientID, scope, claims.ID, claims.Expiry, claims}, facts, nil
 }
 
-// facts are what the feed may name of a token, and of those that it was made of
-// by exchange: what ended one of them ended it.
-type facts []revocation.Token
-
-func factsOf(claims token.Claims) (facts, error) {
-	ancestors, err := claims.Ancestors()
-	if err != nil {
-		return nil, err
-	}
-	all := make(facts, 1, 1+len(ancestors))
-	all[0] = revocation.Token{
+// factsOf are what the feed is asked about: the token, and those of which it was
+// made by exchange (docs/revocation.md). Those were live when it was issued, and
+// what has ended them since ends it.
+func factsOf(claims token.Claims) ([]revocation.Token, error) {
+	facts := []revocation.Token{{
 		GrantHandle: claims.GrantHandle, ID: claims.ID, SessionID: claims.SessionID, ClientID: claims.ClientID, Subject: claims.Subject,
 		Issuer: claims.Issuer, KeyID: claims.KeyID, IssuedAt: claims.IssuedAt,
-	}
-	for _, a := range ancestors { // each was live when it was exchanged
-		all = append(all, revocation.Token{
-			GrantHandle: a.GrantHandle, ID: a.ID, SessionID: a.SessionID, ClientID: a.ClientID,
-			Issuer: claims.Issuer, KeyID: a.KeyID, IssuedAt: claims.IssuedAt,
+	}}
+	ancestors, err := claims.Ancestors()
+	for _, a := range ancestors {
+		facts = append(facts, revocation.Token{
+			GrantHandle: a.GrantHandle, ID: a.ID, SessionID: a.SessionID, ClientID: a.ClientID, KeyID: a.KeyID, IssuedAt: claims.IssuedAt,
 		})
 	}
-	return all, nil
+	return facts, err
 }
 
-// view is what the feed knows of all of them: the worst of it.
-func (i *issuer) view(all facts) revocation.State {
+// view is what the feed says of a token and those of which it was made.
+func (i *issuer) view(facts []revocation.Token) revocation.State {
 	state := revocation.Live
-	for _, one := range all {
+	for _, one := range facts {
 		switch i.feed.View(one) {
 		case revocation.Revoked:
 			return revocation.Revoked
@@ -241,7 +237,7 @@ func (i *issuer) view(all facts) revocation.State {
 }
 
 // unrevoked refuses a JWT that was revoked, or of which that is not known.
-func (i *issuer) unrevoked(ctx context.Context, raw string, key digest, facts facts) error {
+func (i *issuer) unrevoked(ctx context.Context, raw string, key digest, facts []revocation.Token) error {
 	if i.feed == nil {
 		return nil
 	}
@@ -272,7 +268,7 @@ func revoked() *oauth.Error {
 // introspected is what the issuer says of an opaque token.
 func (i *issuer) introspected(ctx context.Context, raw string, key digest) (*Access, error) {
 	life := answerLife
-	if i.feed != nil && i.feed.View(revocation.Token{}) == revocation.Live { // of no token: the feed is heard
+	if i.feed != nil && i.view([]revocation.Token{{}}) == revocation.Live { // of no token: the feed is heard
 		life = followedLife
 	}
 	answer, err := i.asked.ask(ctx, raw, key, life)

@@ -1,6 +1,7 @@
 package resource_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -163,5 +164,47 @@ func TestRememberedTokensExpire(t *testing.T) {
 		wants(t, ask(plain, raw, nothing), http.StatusOK, "")
 		time.Sleep(10*time.Minute + 5*time.Second)
 		wants(t, ask(plain, raw, nothing), http.StatusUnauthorized, "resource-token-invalid")
+	})
+}
+
+// TestTheFeedAndWhatATokenWasMadeOf ends an exchanged token with any of those of which it was made.
+func TestTheFeedAndWhatATokenWasMadeOf(t *testing.T) {
+	for name, end := range map[string]struct {
+		claim revocation.Claim
+		value string
+	}{
+		"the first token": {revocation.TokenID, "jti-first"}, "its grant": {revocation.GrantHandle, "gid-first"}, "its client": {revocation.ClientID, "app"},
+		"a session": {revocation.SessionID, "sid-1"}, "a key": {revocation.KeyID, "old-key"}, "a client between": {revocation.ClientID, "gateway"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAS()
+				rs := a.server(t, func(c *resource.Config) { c.Feed, c.Opaque = true, true })
+				synctest.Wait()
+				const lineage = `[{"jti":"jti-first","client_id":"app","gid":"gid-first","kid":"old-key"},{"client_id":"gateway","sid":"sid-1"}]`
+				made := a.jwt(t, claims{"client_id": "backend", "lineage": json.RawMessage(lineage)})
+				opaque := a.opaque("gha_made", `,"lineage":`+lineage)
+				plain := a.jwt(t, claims{"jti": "jti-plain", "gid": nil, "client_id": "backend"})
+				for _, raw := range []string{made, opaque, plain} {
+					wants(t, ask(rs, raw, nothing), http.StatusOK, "")
+				}
+				a.revoke(end.claim, end.value)
+				synctest.Wait()
+				wants(t, ask(rs, made, nothing), http.StatusUnauthorized, "resource-token-revoked")
+				wants(t, ask(rs, opaque, nothing), http.StatusUnauthorized, "resource-token-revoked")
+				wants(t, ask(rs, plain, nothing), http.StatusOK, "")
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // of which nobody can tell what it was made of
+		a := newAS()
+		rs, without := a.server(t, func(c *resource.Config) { c.Feed, c.Opaque = true, true }), a.server(t, takesOpaque)
+		synctest.Wait()
+		unreadable := a.jwt(t, claims{"lineage": "x"})
+		wants(t, ask(rs, unreadable, nothing), http.StatusUnauthorized, "resource-token-invalid")
+		wants(t, ask(without, unreadable, nothing), http.StatusOK, "")
+		opaque := a.opaque("gha_unreadable", `,"lineage":[]`)
+		wants(t, ask(rs, opaque, nothing), http.StatusUnauthorized, "resource-token-invalid")
+		wants(t, ask(without, opaque, nothing), http.StatusOK, "")
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/revocation"
 	"gatehouse/token"
 )
 
@@ -49,7 +50,7 @@ type introspector struct {
 type answer struct {
 	askedAt time.Time
 	access  *Access // shared
-	facts   facts
+	facts   []revocation.Token
 	refused *token.Error // nil when the token is active and fulfils the rules
 }
 
@@ -138,14 +139,10 @@ func (i *introspector) question(raw string) (answer, error) {
 	}
 	claims, err := token.CheckIntrospected(body, i.rules)
 	if err == nil {
-		var access Access
-		if access, err = accessOf(claims); err == nil {
-			a.access = &access
-			a.facts, err = factsOf(claims)
-		}
-		if err == nil {
-			return a, nil
-		}
+		a.access, a.facts, err = i.issuer.read(claims)
+	}
+	if err == nil {
+		return a, nil
 	}
 	refused, is := errors.AsType[*token.Error](err)
 	if !is || refused.Reason == token.Malformed { // this is no answer

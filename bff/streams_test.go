@@ -150,6 +150,26 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 	}
 }
 
+// A browser that takes nothing of a stream holds neither the API nor us after the end.
+func TestAStreamThatNobodyReads(t *testing.T) {
+	s := newStage(t, nil, nil)
+	b := s.browser()
+	b.signIn()
+	response, err := http.DefaultTransport.RoundTrip(b.request("GET", "/api/flood", http.Header{"Sec-Fetch-Site": {"same-origin"}}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() // after it is over: until then nothing is read
+	if p := b.call("POST", "/bff/logout"); p.StatusCode != http.StatusOK {
+		t.Fatalf("%v", p)
+	}
+	select {
+	case <-s.flooded:
+	case <-time.After(patience):
+		t.Error("the API still sends")
+	}
+}
+
 func TestStreamsAreCounted(t *testing.T) {
 	s := newStage(t, nil, nil)
 	b := s.browser()

@@ -60,6 +60,8 @@ type line struct {
 	mu     sync.Mutex
 	cut    map[string]bool // paths
 	answer map[string]int  // statuses, by path
+	code   string          // in these answers
+	lose   int             // answers of the token endpoint
 	forms  map[string][]url.Values
 	// expired has the tokens of the next login end at once.
 	expired bool
@@ -83,9 +85,13 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection reset by peer")
 	}
 	if status := l.answer[r.URL.Path]; status != 0 {
-		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"error":"invalid_grant"}`)), Request: r}, nil
+		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"error":"` + l.code + `"}`)), Request: r}, nil
 	}
 	response, err := l.issuer.RoundTrip(r)
+	if l.lose > 0 && r.URL.Path == "/token" {
+		l.lose--
+		return nil, errors.New("connection reset by peer")
+	}
 	if err == nil && strings.HasSuffix(r.URL.Path, "/token") {
 		text, _ := io.ReadAll(response.Body)
 		if l.expired {

@@ -129,7 +129,7 @@ func TestFormLogout(t *testing.T) {
 }
 
 func TestLoginIsANavigationToOurselves(t *testing.T) {
-	spec.Covers(t, "OR-01", "CF-09", "CF-17", "SE-01")
+	spec.Covers(t, "OR-01", "CF-09", "CF-17", "SE-01", "SE-05")
 	s := newStage(t, nil, nil)
 	b := s.browser()
 	for _, headers := range []http.Header{{"Sec-Fetch-Dest": {"iframe"}}, {"Sec-Fetch-Dest": {"empty"}}, {"Sec-Purpose": {"prefetch"}}} {
@@ -173,6 +173,13 @@ func TestLoginIsANavigationToOurselves(t *testing.T) {
 	}
 	if p := b.do("GET", mine, nil, nil); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("a callback worked twice: %v", p)
+	}
+	// Opening the sign-in takes a dead cookie away, and a live one not.
+	if old.do("GET", "/bff/login", nil, nil); old.jar["__Host-Http-bff"] != "" {
+		t.Error("the dead cookie stays")
+	}
+	if b.do("GET", "/bff/login", nil, nil); !b.signedIn() {
+		t.Error("to begin a login ended the session")
 	}
 	// A preset cookie never becomes a session.
 	fixed := s.browser()
@@ -237,6 +244,24 @@ func TestTwoIssuers(t *testing.T) {
 	}
 	if p := b.call("POST", "/bff/logout"); p.StatusCode != http.StatusOK || b.signedIn() || len(b.names()) != 1 { // the mark of the logout
 		t.Errorf("%v, cookies %v", p, b.names())
+	}
+}
+
+// What is still to be revoked at a shutdown is tried once more.
+func TestRevocationBeforeTheEnd(t *testing.T) {
+	s := newStage(t, nil, nil)
+	b := s.browser()
+	b.signIn()
+	s.line.set(func() { s.line.cut["/revoke"] = true })
+	b.call("POST", "/bff/logout")
+	s.line.set(func() { s.line.cut["/revoke"] = false })
+	if err := s.bffs[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	if forms := s.line.forms["/revoke"]; len(forms) < 2 || forms[len(forms)-1].Get("token") != s.line.tokens[1] {
+		t.Errorf("%d requests", len(forms))
 	}
 }
 

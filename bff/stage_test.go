@@ -60,6 +60,8 @@ type line struct {
 	mu     sync.Mutex
 	cut    map[string]bool // paths
 	answer map[string]int  // statuses, by path
+	code   string          // in these answers
+	lose   int             // answers of the token endpoint
 	forms  map[string][]url.Values
 	// expired has the tokens of the next login end at once.
 	expired bool
@@ -83,9 +85,13 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection reset by peer")
 	}
 	if status := l.answer[r.URL.Path]; status != 0 {
-		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"error":"invalid_grant"}`)), Request: r}, nil
+		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"error":"` + l.code + `"}`)), Request: r}, nil
 	}
 	response, err := l.issuer.RoundTrip(r)
+	if l.lose > 0 && r.URL.Path == "/token" {
+		l.lose--
+		return nil, errors.New("connection reset by peer")
+	}
 	if err == nil && strings.HasSuffix(r.URL.Path, "/token") {
 		text, _ := io.ReadAll(response.Body)
 		if l.expired {
@@ -135,6 +141,8 @@ type stage struct {
 	log    *lockedBuffer
 	person *gatehousetest.Browser // alice's, at the issuer
 
+	flooded chan struct{} // one for each flood that was stopped
+
 	mu  sync.Mutex
 	saw []*http.Request // by the API
 }
@@ -159,7 +167,7 @@ func (l *lockedBuffer) String() string {
 // newStage starts one replica for each store; change may change each one's Config.
 func newStage(t *testing.T, stores []kv.Store, change func(*bff.Config)) *stage {
 	t.Helper()
-	s := &stage{T: t, issuer: gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant}), log: &lockedBuffer{}}
+	s := &stage{T: t, issuer: gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant}), log: &lockedBuffer{}, flooded: make(chan struct{}, 1)}
 	s.person = s.issuer.NewBrowser(t)
 	s.line = &line{issuer: s.issuer, cut: map[string]bool{}, answer: map[string]int{}, forms: map[string][]url.Values{}}
 	s.api = httptest.NewServer(http.HandlerFunc(s.serveAPI))
@@ -173,7 +181,7 @@ func newStage(t *testing.T, stores []kv.Store, change func(*bff.Config)) *stage 
 			Issuers: []bff.Issuer{s.application("")},
 			Upstreams: []bff.Upstream{{Path: "/api", URL: s.api.URL + "/v1", MaxBody: 1 << 10, Routes: []bff.Route{
 				{Path: "/photos", Methods: []string{"GET", "POST"}}, {Path: "/photos/{id}", Methods: []string{"GET", "DELETE"}},
-				{Path: "/events", Methods: []string{"GET"}, Stream: true}, {Path: "/socket", Methods: []string{"GET"}, Stream: true},
+				{Path: "/events", Methods: []string{"GET"}, Stream: true}, {Path: "/flood", Methods: []string{"GET"}, Stream: true}, {Path: "/socket", Methods: []string{"GET"}, Stream: true},
 				{Path: "/cached", Methods: []string{"GET"}}, {Path: "/refuse", Methods: []string{"GET"}}, {Path: "/hang", Methods: []string{"GET"}},
 			}}, {Path: "/open", URL: s.api.URL + "/open", Anonymous: true, Routes: []bff.Route{{Path: "/{rest...}", Methods: []string{"GET", "OPTIONS"}}}}},
 			Files: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
@@ -220,6 +228,14 @@ func (s *stage) serveAPI(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "data: first\n\n")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
+	case "/v1/flood":
+		w.Header().Set("Content-Type", "text/event-stream")
+		for _, err := io.WriteString(w, "data: first\n\n"); err == nil; _, err = io.WriteString(w, "data: "+strings.Repeat("x", 8<<10)+"\n\n") {
+			if r.Context().Err() != nil {
+				break
+			}
+		}
+		s.flooded <- struct{}{}
 	case "/v1/socket":
 		s.serveSocket(w)
 	case "/v1/hang":

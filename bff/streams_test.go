@@ -150,6 +150,26 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 	}
 }
 
+// A browser that takes nothing of a stream holds neither the API nor us after the end.
+func TestAStreamThatNobodyReads(t *testing.T) {
+	s := newStage(t, nil, nil)
+	b := s.browser()
+	b.signIn()
+	response, err := http.DefaultTransport.RoundTrip(b.request("GET", "/api/flood", http.Header{"Sec-Fetch-Site": {"same-origin"}}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() // after it is over: until then nothing is read
+	if p := b.call("POST", "/bff/logout"); p.StatusCode != http.StatusOK {
+		t.Fatalf("%v", p)
+	}
+	select {
+	case <-s.flooded:
+	case <-time.After(patience):
+		t.Error("the API still sends")
+	}
+}
+
 func TestStreamsAreCounted(t *testing.T) {
 	s := newStage(t, nil, nil)
 	b := s.browser()
@@ -226,16 +246,20 @@ func TestRefreshTable(t *testing.T) {
 	spec.Covers(t, "BB-06", "BB-07")
 	store := kv.NewMemory(kv.MemoryConfig{})
 	for about, test := range map[string]struct {
-		begin  func(*line)
-		status int
-		code   string
-		lives  bool
+		begin   func(*line)
+		status  int
+		code    string
+		lives   bool
+		renewed int // requests, where it is known how many
 	}{
-		"renewed":            {func(*line) {}, http.StatusOK, "", true},
-		"the token is dead":  {func(l *line) { l.answer["/token"] = http.StatusBadRequest }, http.StatusUnauthorized, bff.CodeLoginRequired, false},
-		"the issuer is away": {func(l *line) { l.cut["/token"] = true }, http.StatusServiceUnavailable, bff.CodeUnavailable, true},
-		"the issuer is sick": {func(l *line) { l.answer["/token"] = http.StatusInternalServerError }, http.StatusServiceUnavailable, bff.CodeUnavailable, true},
-		"too many requests":  {func(l *line) { l.answer["/token"] = http.StatusTooManyRequests }, http.StatusServiceUnavailable, bff.CodeUnavailable, true},
+		"renewed":            {func(*line) {}, http.StatusOK, "", true, 1},
+		"the answer is lost": {func(l *line) { l.lose = 1 }, http.StatusOK, "", true, 2},
+		"we are not known":   {func(l *line) { l.answer["/token"], l.code = http.StatusUnauthorized, "invalid_client" }, http.StatusInternalServerError, bff.CodeServerError, true, 0},
+		"we may not refresh": {func(l *line) { l.answer["/token"], l.code = http.StatusBadRequest, "unauthorized_client" }, http.StatusInternalServerError, bff.CodeServerError, true, 0},
+		"the token is dead":  {func(l *line) { l.answer["/token"], l.code = http.StatusBadRequest, "invalid_grant" }, http.StatusUnauthorized, bff.CodeLoginRequired, false, 0},
+		"the issuer is away": {func(l *line) { l.cut["/token"] = true }, http.StatusServiceUnavailable, bff.CodeUnavailable, true, 0},
+		"the issuer is sick": {func(l *line) { l.answer["/token"] = http.StatusInternalServerError }, http.StatusServiceUnavailable, bff.CodeUnavailable, true, 0},
+		"too many requests":  {func(l *line) { l.answer["/token"] = http.StatusTooManyRequests }, http.StatusServiceUnavailable, bff.CodeUnavailable, true, 0},
 	} {
 		t.Run(strings.ReplaceAll(about, " ", "-"), func(t *testing.T) {
 			s := newStage(t, []kv.Store{store, store}, nil)
@@ -262,8 +286,11 @@ func TestRefreshTable(t *testing.T) {
 					wantRefusal(t, about, p, test.status, test.code)
 				}
 			}
-			if test.lives && about == "renewed" && s.line.asked("/token") != asked+1 {
-				t.Errorf("%d refreshes", s.line.asked("/token")-asked)
+			if got := s.line.asked("/token") - asked; test.renewed != 0 && got != test.renewed {
+				t.Errorf("%d token requests, want %d", got, test.renewed)
+			}
+			if !strings.Contains(s.log.String(), "until somebody mends the configuration") && strings.HasPrefix(about, "we ") {
+				t.Error("nobody is told of what is wrong with the configuration")
 			}
 			if b.signedIn() != test.lives {
 				t.Errorf("the session lives: %v", !test.lives)

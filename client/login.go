@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -39,8 +40,11 @@ func (c *Client) StartLogin(w http.ResponseWriter, r *http.Request, returnTo str
 	}
 	transaction.ReturnTo = LocalPath(returnTo)
 	current, err := c.Session(r)
-	if err == nil {
+	switch {
+	case err == nil:
 		transaction.Subject = current.Subject()
+	case errors.Is(err, ErrNoSession):
+		c.dropCookie(w, r) // of a session that is over
 	}
 	name, value, err := c.sealTransaction(transaction)
 	if err != nil {

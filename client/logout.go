@@ -219,6 +219,12 @@ func (c *Client) revokeBeside(ctx context.Context, tokens Tokens) {
 			select {
 			case <-time.After(pause):
 			case <-c.beside.lives.Done():
+				// Nobody repeats it after this.
+				last, cancel := context.WithTimeout(context.Background(), revocationWait)
+				if err = c.Revoke(last, token, hint); err != nil {
+					c.config.Logger.Warn("a token could not be revoked before the end", "error", err)
+				}
+				cancel()
 				return
 			}
 			if err = c.Revoke(c.beside.lives, token, hint); !mayPass(err) {

@@ -99,7 +99,14 @@ func start(t *testing.T) *stage {
 	tenant := filepath.Join(t.TempDir(), "tenant.yaml")
 	s.fill(t, "tenant.yaml", tenant)
 	began := time.Now()
-	stdout := s.run(t, "dev", "--json", "--port", "0", "--data", t.TempDir(), "--apply", tenant)
+	s.readLine(t, s.run(t, "dev", "--json", "--port", "0", "--data", t.TempDir(), "--apply", tenant))
+	t.Logf("ready after %v: %s", time.Since(began).Round(time.Millisecond), s.Dev.Issuer)
+	return s
+}
+
+// readLine waits for the line by which `gatehouse dev --json` says that it is ready.
+func (s *stage) readLine(t *testing.T, stdout io.Reader) {
+	t.Helper()
 	line := make(chan error, 1)
 	go func() {
 		line <- json.NewDecoder(stdout).Decode(&s.Dev)
@@ -113,8 +120,6 @@ func start(t *testing.T) *stage {
 	case <-time.After(readyWithin):
 		t.Fatalf("gatehouse dev was not ready after %v\n%s", readyWithin, s.log)
 	}
-	t.Logf("ready after %v: %s", time.Since(began).Round(time.Millisecond), s.Dev.Issuer)
-	return s
 }
 
 // run starts the binary, without the settings of whoever runs the tests, and

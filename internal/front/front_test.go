@@ -164,6 +164,9 @@ func serves(t *testing.T, more string) {
 	if status, _, text := get(t, address+"/api/x", "X-CSRF", "1"); status != http.StatusUnauthorized || !strings.Contains(text, "login_url") {
 		t.Errorf("%d %s", status, text)
 	}
+	if status, _, _ := get(t, address+"/", "X-Long", strings.Repeat("x", 64<<10)); status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a long header: %d", status)
+	}
 	status, header, _ := get(t, address+"/bff/login?secret=1")
 	if status != http.StatusSeeOther || !strings.Contains(header.Get("Location"), "redirect_uri=https%3A%2F%2Fapp.example%2Fbff%2Fcallback") {
 		t.Errorf("%d %v", status, header)

@@ -22,10 +22,10 @@ func bffCommand(term terminal) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "bff",
 		Short: "Run a backend for frontend: sessions in front of APIs",
-		Long: `Run a backend for frontend until it is interrupted (SIGINT, SIGTERM): it serves a
-single-page application, signs people in at any OpenID Provider, keeps their
-tokens, gives the browser a cookie, and passes API calls on with the token.
-Requests under way may finish; streams end.
+		Long: `Run a backend for frontend until it is interrupted (SIGINT, SIGTERM): it
+serves a single-page application, signs people in at any OpenID Provider, keeps
+their tokens, gives the browser a cookie, and passes API calls on with the
+token. Requests under way may finish; streams end.
 
 FILE is YAML: docs/bff.example.yaml names every setting, and docs/bff.md
 explains them. Each setting that is one value has an environment variable,

@@ -136,8 +136,11 @@ func (a *account) act(at *server) bool {
 	return a.withdraw(at)
 }
 
-// lost counts what found no answer.
-func (a *account) lost(act string) bool {
+// lost counts what found no answer. An answer that is none is an error.
+func (a *account) lost(act string, err error) bool {
+	if wrong, is := errors.AsType[*unexpected](err); is {
+		a.Error(wrong)
+	}
 	a.unanswered[act]++
 	return false
 }
@@ -147,7 +150,7 @@ func (a *account) allow(at *server) bool {
 	a.sent = allowing
 	code, err := a.allows(at)
 	if err != nil {
-		return a.lost(allowing)
+		return a.lost(allowing, err)
 	}
 	a.sent, a.consented = "", true
 	a.answered[allowing]++
@@ -158,7 +161,7 @@ func (a *account) allow(at *server) bool {
 func (a *account) begin(at *server) bool {
 	code, problem, err := a.silently(at)
 	if err != nil {
-		return a.lost(issuing)
+		return a.lost(issuing, err)
 	}
 	if code == "" {
 		a.Errorf("%s allowed the client, and is answered %s", a.name, problem)
@@ -180,7 +183,7 @@ func (a *account) use(at *server, l *life, act string) bool {
 	l.sent = act
 	said, err := a.ask(at, l, act)
 	if err != nil {
-		return a.lost(act)
+		return a.lost(act, err)
 	}
 	l.sent = ""
 	a.answered[act]++
@@ -227,7 +230,7 @@ func (a *account) withdraw(at *server) bool {
 	a.sent = withdrawal
 	done, err := a.withdraws(at)
 	if err != nil {
-		return a.lost(withdrawal)
+		return a.lost(withdrawal, err)
 	}
 	if !done {
 		a.Errorf("%s allowed the client, and there is nothing to withdraw", a.name)

@@ -305,7 +305,7 @@ func TestCutOffAtRandomPoints(t *testing.T) {
 	for round := range rounds() {
 		w.interrupts(w.accounts, func(<-chan struct{}) {}, func() {
 			way.Cut()
-			time.Sleep(time.Duration(rand.Int64N(int64(longestLife))))
+			time.Sleep(time.Duration(rand.Int64N(int64(longestLife / 2))))
 			way.Mend()
 		})
 		w.awaits("/readyz", http.StatusOK, recoversWithin)

@@ -51,6 +51,11 @@ func newPerson(name string) *person {
 // errNotNow is the answer 503: nothing was done, or nobody knows.
 var errNotNow = errors.New("503")
 
+// unexpected is an answer that nobody may have, however bad the times.
+type unexpected struct{ what string }
+
+func (u *unexpected) Error() string { return u.what }
+
 // open sends a request and follows redirects on the server, to a page or to the
 // way out.
 func (p *person) open(at *server, method, path string, form url.Values) (answer, error) {
@@ -65,7 +70,7 @@ func (p *person) open(at *server, method, path string, form url.Values) (answer,
 		}
 		method, path, form = http.MethodGet, strings.TrimPrefix(location, at.issuer), nil
 	}
-	return answer{}, errors.New("too many redirects")
+	return answer{}, &unexpected{"too many redirects"}
 }
 
 var (
@@ -128,8 +133,11 @@ func (p *person) allows(at *server) (code string, err error) {
 		return "", err
 	}
 	code, problem := page.outcome()
+	if problem == "temporarily_unavailable" {
+		return "", errNotNow
+	}
 	if code == "" {
-		return "", fmt.Errorf("%s allows and gets no code: %s", p.name, problem)
+		return "", &unexpected{fmt.Sprintf("%s allows and gets no code: %s", p.name, problem)}
 	}
 	return code, nil
 }
@@ -150,7 +158,7 @@ func (p *person) withdraws(at *server) (done bool, err error) {
 		err = errNotNow
 	}
 	if err == nil && !strings.Contains(page.header.Get("Location"), "done=withdrawn") {
-		err = fmt.Errorf("%s withdraws and is sent to %q: %d %.200s", p.name, page.header.Get("Location"), page.status, page.text)
+		err = &unexpected{fmt.Sprintf("%s withdraws and is sent to %q: %d %.200s", p.name, page.header.Get("Location"), page.status, page.text)}
 	}
 	return err == nil, err
 }

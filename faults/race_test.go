@@ -339,7 +339,7 @@ func TestSwitchesReachTheOtherServer(t *testing.T) {
 		t.Fatalf("%s: after %v the other server still answers %d %s %v", what, switched, said.status, said.text, err)
 	}
 	comes("at first", http.StatusOK)
-	for range rounds() / 4 {
+	for range rounds() / 10 {
 		h.must(here.gatehouse("client", "disable", "svc"))
 		comes("disabled", http.StatusUnauthorized)
 		h.must(here.gatehouse("client", "enable", "svc"))

@@ -1,7 +1,6 @@
 package postgrestest
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -120,10 +119,8 @@ func (w *Way) carry(one *pair, from, to net.Conn) {
 			}
 			_, err = to.Write(buffer[:n])
 		}
-		if err != nil {
-			if err == io.EOF {
-				_ = to.Close()
-			}
+		if err != nil { // the other direction has nothing to carry any more, either
+			_ = to.Close()
 			_ = from.Close()
 			return
 		}

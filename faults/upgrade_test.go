@@ -37,11 +37,10 @@ func versionBefore(t *testing.T) (binary string) {
 		sources, err = git("archive", "--format=tar", before)
 	}
 	if err != nil {
-		message := fmt.Sprintf("the version before %s cannot be had; a full clone is needed: %v", filepath.Base(newest), err)
 		if os.Getenv("GATEHOUSE_TEST_SERVICES") == "1" {
-			t.Fatal(message)
+			t.Fatalf("the version before %s cannot be had; a full clone is needed: %v", filepath.Base(newest), err)
 		}
-		t.Skip(message)
+		t.Skipf("needs the version before %s, and with it a full clone: %v", filepath.Base(newest), err)
 	}
 	directory := t.TempDir()
 	if err := unpack(sources, directory); err != nil {

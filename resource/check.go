@@ -104,14 +104,14 @@ func (s *Server) access(ctx context.Context, raw string) (*Access, error) {
 	if s.opaque != nil && strings.Count(raw, ".") != 2 {
 		return s.opaque.introspected(ctx, raw, key)
 	}
-	c, found := s.verified.get(key)
+	c, found := s.verified.Get(key)
 	if found {
 		still, err := c.still(ctx)
 		if err != nil {
 			return nil, refusalOf(err)
 		}
 		if !still {
-			s.verified.drop(key)
+			s.verified.Drop(key)
 		}
 		found = still
 	}
@@ -120,7 +120,7 @@ func (s *Server) access(ctx context.Context, raw string) (*Access, error) {
 		if c, err = s.verify(ctx, raw); err != nil {
 			return nil, refusalOf(err)
 		}
-		s.verified.put(key, c)
+		s.verified.Put(key, c)
 	}
 	if err := c.issuer.unrevoked(ctx, raw, key, c.facts); err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/internal/recent"
 	"gatehouse/revocation"
 	"gatehouse/token"
 )
@@ -39,7 +40,7 @@ type introspector struct {
 	metadata *metadata
 	client   *http.Client
 
-	active, inactive *cache[answer]
+	active, inactive *recent.Map[digest, answer]
 	places           chan struct{} // one for each question under way
 
 	mu        sync.Mutex
@@ -64,7 +65,7 @@ type question struct {
 func newIntrospector(issuer Issuer, rules token.Rules, m *metadata, client *http.Client, maxCached int) *introspector {
 	return &introspector{
 		issuer: issuer, rules: rules, metadata: m, client: client,
-		active: newCache[answer](maxCached), inactive: newCache[answer](maxInactive),
+		active: recent.New[digest, answer](maxCached), inactive: recent.New[digest, answer](maxInactive),
 		places: make(chan struct{}, maxQuestions), questions: map[digest]*question{},
 	}
 }
@@ -77,11 +78,11 @@ var errBusy = errors.New("too many questions about tokens are under way")
 // not the question.
 func (i *introspector) ask(ctx context.Context, raw string, key digest, life time.Duration) (answer, error) {
 	now := time.Now()
-	if known, found := i.active.get(key); found && now.Sub(known.askedAt) < life {
+	if known, found := i.active.Get(key); found && now.Sub(known.askedAt) < life {
 		return known, nil
 	}
 	// Apart, so that made-up tokens push nothing out.
-	if known, found := i.inactive.get(key); found && now.Sub(known.askedAt) < inactiveLife {
+	if known, found := i.inactive.Get(key); found && now.Sub(known.askedAt) < inactiveLife {
 		return known, nil
 	}
 	q, err := i.begin(raw, key)
@@ -113,10 +114,10 @@ func (i *introspector) begin(raw string, key digest) (*question, error) {
 	go func() {
 		q.answer, q.err = i.question(raw)
 		if q.err == nil && q.answer.refused == nil {
-			i.active.put(key, q.answer)
+			i.active.Put(key, q.answer)
 		} else if q.err == nil {
-			i.active.drop(key)
-			i.inactive.put(key, q.answer)
+			i.active.Drop(key)
+			i.inactive.Put(key, q.answer)
 		}
 		i.mu.Lock()
 		delete(i.questions, key)

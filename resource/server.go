@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"gatehouse/internal/recent"
 	"gatehouse/jose"
 	"gatehouse/jwks"
 	"gatehouse/revocation"
@@ -22,7 +23,7 @@ type Server struct {
 	issuers  map[string]*issuer // by identifier
 	only     *issuer            // nil when there are several
 	opaque   *issuer            // of tokens that are no JWTs; nil when they are not taken
-	verified *cache[*checked]
+	verified *recent.Map[digest, *checked]
 	place    metadataPlace
 }
 
@@ -60,7 +61,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	if config.MaxCached == 0 {
 		config.MaxCached = DefaultMaxCached
 	}
-	s := &Server{config: config, logger: config.Logger, maxBytes: config.MaxTokenBytes, issuers: map[string]*issuer{}, verified: newCache[*checked](config.MaxCached)}
+	s := &Server{config: config, logger: config.Logger, maxBytes: config.MaxTokenBytes, issuers: map[string]*issuer{}, verified: recent.New[digest, *checked](config.MaxCached)}
 	if s.logger == nil {
 		s.logger = slog.Default()
 	}

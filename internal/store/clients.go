@@ -33,7 +33,7 @@ func (s *Store) Client(ctx context.Context, tenant gatehouse.TenantID, id string
 		return gatehouse.Client{}, false, err
 	}
 	key := clientKey{tenant, id}
-	if client, ok := v.clients.get(key); ok {
+	if client, ok := v.clients.Get(key); ok {
 		return client, true, nil
 	}
 	found := false
@@ -44,7 +44,7 @@ func (s *Store) Client(ctx context.Context, tenant gatehouse.TenantID, id string
 	if err != nil || !found { // what does not exist is not kept: strangers choose those ids
 		return gatehouse.Client{}, false, err
 	}
-	v.clients.put(key, client)
+	v.clients.Put(key, client)
 	return client, true, nil
 }
 

@@ -165,7 +165,7 @@ func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redem
 		return a.classifyRedemption(redemption)
 	})
 	if redeemed == gatehouse.RedeemMoved {
-		s.terms.drop(termsKey{tenant, redemption.ID})
+		s.terms.Drop(termsKey{tenant, redemption.ID})
 	}
 	return redeemed, err
 }

@@ -44,7 +44,7 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		return a.classifyRotation(rotation)
 	})
 	if rotated.Outcome == gatehouse.RotateMoved {
-		s.terms.drop(termsKey{tenant, rotation.ID})
+		s.terms.Drop(termsKey{tenant, rotation.ID})
 	}
 	return rotated, err
 }

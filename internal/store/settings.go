@@ -26,7 +26,7 @@ func (s *Store) storedTenant(ctx context.Context, tenant gatehouse.TenantID) (st
 	if err != nil {
 		return storedTenant{}, err
 	}
-	if stored, ok := v.tenants.get(tenant); ok {
+	if stored, ok := v.tenants.Get(tenant); ok {
 		return stored, nil
 	}
 	stored, err := read(ctx, s, "reading a tenant", func(c *connection) (storedTenant, error) {
@@ -36,7 +36,7 @@ func (s *Store) storedTenant(ctx context.Context, tenant gatehouse.TenantID) (st
 		return storedTenant{}, err
 	}
 	if stored.found || tenant == gatehouse.DefaultTenant { // strangers choose the names of others
-		v.tenants.put(tenant, stored)
+		v.tenants.Put(tenant, stored)
 	}
 	return stored, nil
 }
@@ -72,7 +72,7 @@ func (s *Store) Resources(ctx context.Context, tenant gatehouse.TenantID) ([]gat
 	if err != nil {
 		return nil, err
 	}
-	if resources, ok := v.resources.get(tenant); ok {
+	if resources, ok := v.resources.Get(tenant); ok {
 		return resources, nil
 	}
 	resources, err := read(ctx, s, "reading resources", func(c *connection) ([]gatehouse.Resource, error) {
@@ -81,7 +81,7 @@ func (s *Store) Resources(ctx context.Context, tenant gatehouse.TenantID) ([]gat
 	if err != nil {
 		return nil, err
 	}
-	v.resources.put(tenant, resources)
+	v.resources.Put(tenant, resources)
 	return resources, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/recent"
 )
 
 const (
@@ -40,9 +41,9 @@ type view struct {
 	counter   int64
 	checkedAt atomic.Int64  // since snapshot.started
 	readAt    time.Duration // when the check that found so had read; guarded by snapshot.mu
-	clients   *cache[clientKey, gatehouse.Client]
-	resources *cache[gatehouse.TenantID, []gatehouse.Resource]
-	tenants   *cache[gatehouse.TenantID, storedTenant]
+	clients   *recent.Map[clientKey, gatehouse.Client]
+	resources *recent.Map[gatehouse.TenantID, []gatehouse.Resource]
+	tenants   *recent.Map[gatehouse.TenantID, storedTenant]
 	hosts     atomic.Pointer[Hosts] // nil before they were read
 }
 
@@ -142,9 +143,9 @@ func (s *snapshot) keep(epoch, counter int64, now, read time.Duration) *view {
 		v = &view{
 			counter:   counter,
 			readAt:    read,
-			clients:   newCache[clientKey, gatehouse.Client](snapshotClients),
-			resources: newCache[gatehouse.TenantID, []gatehouse.Resource](snapshotTenants),
-			tenants:   newCache[gatehouse.TenantID, storedTenant](snapshotTenants),
+			clients:   recent.New[clientKey, gatehouse.Client](snapshotClients),
+			resources: recent.New[gatehouse.TenantID, []gatehouse.Resource](snapshotTenants),
+			tenants:   recent.New[gatehouse.TenantID, storedTenant](snapshotTenants),
 		}
 		v.checkedAt.Store(int64(now))
 		s.current.Store(v)
@@ -153,48 +154,4 @@ func (s *snapshot) keep(epoch, counter int64, now, read time.Duration) *view {
 		v.readAt = read
 	}
 	return v
-}
-
-// cache is a bounded map that forgets what was not asked for lately: when the younger half is
-// full, the older one goes.
-type cache[K comparable, V any] struct {
-	half int
-
-	mu           sync.RWMutex
-	young, older map[K]V
-}
-
-func newCache[K comparable, V any](bound int) *cache[K, V] {
-	return &cache[K, V]{half: bound / 2, young: make(map[K]V)}
-}
-
-func (c *cache[K, V]) get(key K) (V, bool) {
-	c.mu.RLock()
-	value, ok := c.young[key]
-	if ok {
-		c.mu.RUnlock()
-		return value, true
-	}
-	value, ok = c.older[key]
-	c.mu.RUnlock()
-	if ok {
-		c.put(key, value)
-	}
-	return value, ok
-}
-
-func (c *cache[K, V]) drop(key K) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.young, key)
-	delete(c.older, key)
-}
-
-func (c *cache[K, V]) put(key K, value V) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, known := c.young[key]; !known && len(c.young) >= c.half {
-		c.older, c.young = c.young, make(map[K]V)
-	}
-	c.young[key] = value
 }

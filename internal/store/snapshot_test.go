@@ -77,7 +77,7 @@ func TestACheckDoesNotOutliveAChangeOfOurOwn(t *testing.T) {
 	if newer == nil {
 		t.Fatal("the next check was not kept")
 	}
-	newer.clients.put(clientKey{"one", "a"}, gatehouse.Client{ID: "a"})
+	newer.clients.Put(clientKey{"one", "a"}, gatehouse.Client{ID: "a"})
 	// A check that was overtaken changes nothing, one that finds the same lengthens the life.
 	if v := s.keep(1, 6, 2*time.Second, 4*time.Second); v != newer || v.checkedAt.Load() != int64(3*time.Second) {
 		t.Fatal("an overtaken check was taken for news")
@@ -91,24 +91,5 @@ func TestACheckDoesNotOutliveAChangeOfOurOwn(t *testing.T) {
 	// The database went back: a failover lost what it had acknowledged.
 	if v := s.keep(1, 4, 7*time.Second, 7*time.Second); v.counter != 4 {
 		t.Fatal("what the database has lost is served on")
-	}
-}
-
-func TestTheCacheIsBounded(t *testing.T) {
-	c := newCache[int, int](100)
-	for i := range 1000 {
-		c.put(i, -i)
-		if value, ok := c.get(0); !ok || value != 0 {
-			t.Fatalf("after %d others the one that is always asked for is gone", i)
-		}
-		if size := len(c.young) + len(c.older); size > 100 {
-			t.Fatalf("it holds %d", size)
-		}
-	}
-	if value, ok := c.get(999); !ok || value != -999 {
-		t.Error("the last one is gone")
-	}
-	if _, ok := c.get(1); ok {
-		t.Error("the first one is still there")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/recent"
 )
 
 // Config says where the database is: Path or URL.
@@ -40,8 +41,8 @@ type Store struct {
 	pool     pool
 	clock    *clock
 	snapshot *snapshot
-	terms    *cache[termsKey, gatehouse.Grant]
-	handles  *cache[handleKey, gatehouse.GrantID]
+	terms    *recent.Map[termsKey, gatehouse.Grant]
+	handles  *recent.Map[handleKey, gatehouse.GrantID]
 	endings  *endings
 	touches  *touches
 	kv       sqlKV
@@ -73,7 +74,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
 	s.kv.store = s
-	s.terms, s.handles = newCache[termsKey, gatehouse.Grant](termsKept), newCache[handleKey, gatehouse.GrantID](termsKept)
+	s.terms, s.handles = recent.New[termsKey, gatehouse.Grant](termsKept), recent.New[handleKey, gatehouse.GrantID](termsKept)
 	s.endings = newEndings(s)
 	if config.URL != "" {
 		if config.Path != "" {

@@ -28,7 +28,7 @@ type handleKey struct {
 // for them but by an act, which looks at the row. Their slices are shared and must not be changed.
 func (s *Store) GrantTerms(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID) (gatehouse.Grant, bool, error) {
 	key := termsKey{tenant, id}
-	if terms, known := s.terms.get(key); known {
+	if terms, known := s.terms.Get(key); known {
 		return terms, true, nil
 	}
 	grant, found, err := s.Grant(ctx, tenant, id)
@@ -44,7 +44,7 @@ func (s *Store) GrantTermsOfHandle(ctx context.Context, tenant gatehouse.TenantI
 	if !isStorable(handle) {
 		return gatehouse.Grant{}, false, nil
 	}
-	if id, known := s.handles.get(handleKey{tenant, handle}); known {
+	if id, known := s.handles.Get(handleKey{tenant, handle}); known {
 		return s.GrantTerms(ctx, tenant, id)
 	}
 	found := false
@@ -68,8 +68,8 @@ func (s *Store) termsRead(tenant gatehouse.TenantID, grant gatehouse.Grant) gate
 }
 
 func (s *Store) keepTerms(tenant gatehouse.TenantID, terms gatehouse.Grant) {
-	s.terms.put(termsKey{tenant, terms.ID}, terms)
-	s.handles.put(handleKey{tenant, terms.Handle}, terms.ID)
+	s.terms.Put(termsKey{tenant, terms.ID}, terms)
+	s.handles.Put(handleKey{tenant, terms.Handle}, terms.ID)
 }
 
 func termsOf(grant gatehouse.Grant) gatehouse.Grant {

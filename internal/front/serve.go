@@ -2,12 +2,8 @@ package front
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"gatehouse/bff"
@@ -18,66 +14,25 @@ import (
 // DefaultListen is where a BFF listens when nothing says otherwise.
 const DefaultListen = "127.0.0.1:8070"
 
-// Times and sizes that the listener grants. What is passed on to an API has the times
-// of its upstream instead, and a stream none.
-const (
-	readHeaderTime  = 5 * time.Second
-	readTime        = 15 * time.Second
-	writeTime       = time.Minute
-	idleTime        = 2 * time.Minute
-	shutdownTime    = 30 * time.Second
-	sweepTime       = time.Minute
-	maxHeaderBytes  = 32 << 10
-	maxHTTP2Streams = 100
-	maxHTTP2Frame   = 16 << 10
-)
+// sweepTime is how often expired sessions are removed.
+const sweepTime = time.Minute
 
 // Serve answers on the listener, over TLS if there is a certificate, until ctx ends.
-// It then ends streams, and lets requests finish within the shutdown time-out. The
-// listener is closed when it returns.
+// It then ends streams, which would go on for ever, and lets requests finish within
+// the shutdown time-out. The listener is closed when it returns.
+//
+// What is passed on to an API has the times of its upstream in place of the
+// listener's, and a stream none.
 func (f *Front) Serve(ctx context.Context, listener net.Listener) error {
 	secure, err := f.config.TLS.Listener(f.log)
 	if err != nil {
 		_ = listener.Close()
 		return err
 	}
-	if secure != nil {
-		listener = tls.NewListener(listener, secure)
-	}
-	web := &http.Server{
-		Handler: f.handler(), ReadHeaderTimeout: readHeaderTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeaderBytes,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams, MaxReadFrameSize: maxHTTP2Frame},
-		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
-	}
-	ctx, stop := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	beside.Go(func() { f.sweepOften(ctx) })
-	beside.Go(func() {
-		<-ctx.Done()
-		f.shutdown(web)
-	})
-	err = web.Serve(listener)
-	stop()
-	beside.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-func (f *Front) shutdown(web *http.Server) {
-	timeout := f.config.ShutdownTimeout.Std()
-	if timeout == 0 {
-		timeout = shutdownTime
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	// Streams would go on for ever, and those that were upgraded are not waited for.
-	f.bff.EndStreams()
-	if err := web.Shutdown(ctx); err != nil {
-		f.log.Warn("requests were cut off at the end of the shutdown time-out", "error", err)
-		_ = web.Close()
-	}
+	return server.Listener{
+		Handler: f.handler(), TLS: secure, Log: f.log, ShutdownTimeout: f.config.ShutdownTimeout.Std(),
+		Stopping: f.bff.EndStreams, Beside: []func(context.Context){f.sweepOften},
+	}.Serve(ctx, listener)
 }
 
 func (f *Front) sweepOften(ctx context.Context) {

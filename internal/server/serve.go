@@ -2,47 +2,13 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"gatehouse/internal/endpoint"
 	"gatehouse/oauth"
 )
-
-const (
-	defaultShutdownTimeout = 30 * time.Second
-	// maxHeaderBytes bounds the request line and headers. A longer head is
-	// answered with 431 (RFC 6585 §5).
-	maxHeaderBytes = 32 << 10
-	// maxStreams bounds the requests that one HTTP/2 connection has under way
-	// (RFC 9113 §5.1.2); maxFrame the bytes of a frame that is read at once.
-	maxStreams = 100
-	maxFrame   = 16 << 10
-)
-
-// listenerLimits are what a listener grants.
-type listenerLimits struct {
-	connections                   int
-	readHeader, read, write, idle time.Duration
-	// sweep is how often expired rows are removed.
-	sweep time.Duration
-	// certificateAge is how long a certificate is used before its files are
-	// looked at again.
-	certificateAge time.Duration
-}
-
-func defaultLimits() listenerLimits {
-	return listenerLimits{
-		connections: maxConnections,
-		readHeader:  5 * time.Second, read: 15 * time.Second, write: time.Minute, idle: 2 * time.Minute,
-		sweep: time.Minute, certificateAge: 10 * time.Second,
-	}
-}
 
 // Serve answers on the listener, over TLS if the configuration has a
 // certificate, until ctx ends. It then lets requests finish within the
@@ -55,9 +21,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		_ = listener.Close()
 		return err
-	}
-	if tlsConfig != nil {
-		listener = tls.NewListener(listener, tlsConfig)
 	}
 	socket, err := s.controlSocket(ctx)
 	if err != nil {
@@ -72,45 +35,16 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		}
 		return err
 	}
-	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read,
-		WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes,
-		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame},
-		ConnState: newConnections(s.limits.connections).changed,
-		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	server.RegisterOnShutdown(s.protocol.Drain)
-	ctx, stop := context.WithCancel(ctx)
-	var background sync.WaitGroup
-	background.Go(func() { s.sweep(ctx) })
-	background.Go(func() { s.keys.Run(ctx, s.log) })
-	background.Go(func() { s.logouts.Run(ctx) })
-	background.Go(func() { s.serveControl(ctx, socket) })
-	background.Go(func() { s.serveMetrics(ctx, scrapes) })
-	background.Go(func() {
-		<-ctx.Done()
-		s.shutdown(server)
-	})
-	err = server.Serve(listener)
-	stop()
-	background.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-func (s *Server) shutdown(server *http.Server) {
-	timeout := s.config.ShutdownTimeout.Std()
-	if timeout == 0 {
-		timeout = defaultShutdownTimeout
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		s.log.Warn("requests were cut off at the end of the shutdown time-out", "error", err)
-		_ = server.Close()
-	}
+	return Listener{
+		Handler: s.Handler(), TLS: tlsConfig, Log: s.log, ShutdownTimeout: s.config.ShutdownTimeout.Std(), limits: s.limits,
+		Stopping: s.protocol.Drain,
+		Beside: []func(context.Context){
+			s.sweep, s.logouts.Run,
+			func(ctx context.Context) { s.keys.Run(ctx, s.log) },
+			func(ctx context.Context) { s.serveControl(ctx, socket) },
+			func(ctx context.Context) { s.serveMetrics(ctx, scrapes) },
+		},
+	}.Serve(ctx, listener)
 }
 
 // sweep removes expired rows now and then.

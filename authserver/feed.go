@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,11 +36,14 @@ const (
 	feedPatience = 10 * time.Second
 
 	maxFeeds          = 1000 // connections of one server at once
+	maxFeedsPerTenant = maxFeeds / 4
 	maxFeedsPerClient = 100
 	// feedRate is how often a client may connect, in requests per second.
 	feedRate = 10
 	// feedBusyRetry is when who found no place should try again.
 	feedBusyRetry = 10 * time.Second
+	// feedDrainingRetry is when another server, or this one anew, is there.
+	feedDrainingRetry = time.Second
 )
 
 // serveFeed is the revocation feed (docs/revocation.md): what has ended of this
@@ -59,7 +63,10 @@ func (s *Server) serveFeed(w http.ResponseWriter, r *endpoint.Request) error {
 	if err := clientLimited(s.limits.feed.Take(clientKey(c), feedRate), "The client connects to the revocation feed more often than its limit allows. Slow down."); err != nil {
 		return err
 	}
-	leave, found := s.feeds.enter(clientKey(c))
+	if err := s.feeds.draining(); err != nil {
+		return err
+	}
+	leave, found := s.feeds.enter(c.tenant(), c.Client.ID)
 	if !found {
 		return oauth.Refuse("feed-full", oauth.TemporarilyUnavailable, "As many readers follow the revocation feed as may. Try again later.").After(feedBusyRetry)
 	}
@@ -68,11 +75,11 @@ func (s *Server) serveFeed(w http.ResponseWriter, r *endpoint.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), feedLife+scatter)
 	defer cancel()
 	defer context.AfterFunc(s.feeds.open, cancel)()
-	f := &feed{server: s, call: c, response: w, control: http.NewResponseController(w)}
+	f := &feed{server: s, call: c, response: w, control: http.NewResponseController(w), secrets: s.workingSecrets(c.Client)}
 	f.place, f.snapshot = s.openCursor(c.tenant(), form.Get("cursor"))
 	err = s.Store.FollowEndings(ctx, c.tenant(), f.place, f.tell)
 	if f.out == nil {
-		return err
+		return orRefuse(s.feeds.draining(), err)
 	}
 	s.Log.LogAttrs(r.Context(), slog.LevelInfo, "feed ended", slog.String("tenant", string(c.tenant())), slog.String("client_id", c.Client.ID),
 		slog.String("request", c.ID), slog.String("cause", err.Error()))
@@ -85,6 +92,8 @@ type feed struct {
 	call     *call
 	response http.ResponseWriter
 	control  *http.ResponseController
+	// secrets are those that the client could authenticate with when it did.
+	secrets  []string
 	place    int64
 	snapshot bool
 	out      *revocation.Writer // nil before the beginning
@@ -132,8 +141,24 @@ func (f *feed) may() (bool, error) {
 	if err != nil || !found || client.Disabled() || !client.RevocationFeed {
 		return false, err
 	}
+	// After a rotation the reader shows anew that it has a secret that works.
+	if !slices.Equal(f.secrets, f.server.workingSecrets(client)) {
+		return false, nil
+	}
 	tenant, _, err := f.server.Store.TenantRecord(f.call.Context(), f.call.tenant())
 	return !tenant.Disabled(), err
+}
+
+// workingSecrets are the ids of a client's secrets that work now.
+func (s *Server) workingSecrets(client gatehouse.Client) []string {
+	var ids []string
+	for _, secret := range client.Secrets {
+		if secret.ExpiresAt.IsZero() || s.Store.Now().Before(secret.ExpiresAt) {
+			ids = append(ids, secret.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (f *feed) begin() error {
@@ -191,28 +216,48 @@ type feeds struct {
 
 	mu       sync.Mutex
 	count    int
-	byClient map[string]int
+	byTenant map[gatehouse.TenantID]int
+	byClient map[feedClient]int
+}
+
+type feedClient struct {
+	tenant gatehouse.TenantID
+	id     string
 }
 
 func newFeeds() *feeds {
-	f := &feeds{byClient: map[string]int{}}
+	f := &feeds{byTenant: map[gatehouse.TenantID]int{}, byClient: map[feedClient]int{}}
 	f.open, f.close = context.WithCancel(context.Background())
 	return f
 }
 
-// enter takes a place for a reader, if there is one.
-func (f *feeds) enter(client string) (leave func(), found bool) {
+// draining is the refusal of a server that is being stopped, else nil.
+func (f *feeds) draining() error {
+	if f.open.Err() == nil {
+		return nil
+	}
+	return oauth.Refuse("feed-draining", oauth.TemporarilyUnavailable, "This server is stopping. Try again.").After(feedDrainingRetry)
+}
+
+// enter takes a place for a reader, if there is one: no tenant takes those of
+// the others, and no client those of its tenant.
+func (f *feeds) enter(tenant gatehouse.TenantID, id string) (leave func(), found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.count >= maxFeeds || f.byClient[client] >= maxFeedsPerClient {
+	client := feedClient{tenant, id}
+	if f.count >= maxFeeds || f.byTenant[tenant] >= maxFeedsPerTenant || f.byClient[client] >= maxFeedsPerClient {
 		return nil, false
 	}
 	f.count++
+	f.byTenant[tenant]++
 	f.byClient[client]++
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.count--
+		if f.byTenant[tenant]--; f.byTenant[tenant] == 0 {
+			delete(f.byTenant, tenant)
+		}
 		if f.byClient[client]--; f.byClient[client] == 0 {
 			delete(f.byClient, client)
 		}

@@ -200,6 +200,14 @@ func TestFeedIsCut(t *testing.T) {
 			c.RevocationFeed = false
 			return s.Server().Store().PutClient(s.Context(), "blue", c, by)
 		},
+		"its secret is replaced": func(s *stage, c gatehouse.Client) error {
+			c.Secrets = []gatehouse.ClientSecret{{ID: "next", Kind: c.Secrets[0].Kind, Hash: c.Secrets[0].Hash}}
+			return s.Server().Store().PutClient(s.Context(), "blue", c, by)
+		},
+		"its secret ends by time": func(s *stage, c gatehouse.Client) error {
+			c.Secrets[0].ExpiresAt = time.Now().Add(time.Millisecond)
+			return s.Server().Store().PutClient(s.Context(), "blue", c, by)
+		},
 		"the tenant is disabled": func(s *stage, _ gatehouse.Client) error {
 			_, err := s.Server().Store().DisableTenant(s.Context(), "blue", true, by)
 			return err
@@ -234,6 +242,18 @@ func TestFeedIsCut(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFeedOfAServerThatStops: who comes then is told to come again, by a refusal
+// and not as a fault.
+func TestFeedOfAServerThatStops(t *testing.T) {
+	travel(t, func(s *stage) {
+		s.Server().Drain()
+		answer := s.wants(s.post("/revocations", "photos-api", nil), http.StatusServiceUnavailable, "temporarily_unavailable")
+		if answer.Header.Get("Retry-After") != "1" || !strings.Contains(answer.Text, "feed-draining") {
+			s.Errorf("%v %s", answer.Header, answer.Text)
+		}
+	})
 }
 
 func TestFeedIsReadAnewNowAndThen(t *testing.T) {

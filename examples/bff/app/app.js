@@ -32,12 +32,15 @@ async function load() {
   }));
 }
 
-// listen shows what the API says by itself. The stream ends with the session.
+// listen shows what the API says by itself. The stream ends with the session. An
+// API without one, such as that of gatehouse dev, has nothing to end.
 function listen() {
   const events = new EventSource('/api/events');
+  let began = false;
+  events.onopen = () => { began = true; };
   events.onmessage = (event) => { at('events').textContent = event.data; };
   events.onerror = async () => {
-    at('events').textContent = 'The stream has ended.';
+    if (began) at('events').textContent = 'The stream has ended.';
     const who = await user().catch(() => true); // an outage signs nobody out
     if (!who) {
       events.close();

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -89,31 +88,16 @@ func stayOn(core int) error {
 	return nil
 }
 
-// clockTick is the unit of /proc/PID/stat.
-const clockTick = 10 * time.Millisecond
-
-// cpuOf returns the processor time that a process has used, in steps of
-// clockTick.
+// cpuOf returns the processor time that a process has used, by its own clock
+// (clock_getcpuclockid(3): the inverted process id and the clock's kind).
 func cpuOf(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
+	const scheduled = 2
+	clock := uintptr(^pid<<3 | scheduled)
+	var at syscall.Timespec
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&at)), 0); errno != 0 {
+		return 0, fmt.Errorf("the processor time of process %d: %w", pid, errno)
 	}
-	// Behind the name, which may hold anything and ends at the last bracket,
-	// come state (3), ..., utime (14) and stime (15).
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * clockTick, nil
+	return time.Duration(at.Nano()), nil
 }
 
 // ownCPU is the processor time that this process has used, its collector's

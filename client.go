@@ -145,6 +145,16 @@ func (c Client) Scopes() oauth.Scope {
 	return scope
 }
 
+// Admits says whether the scope is registered, or of a registered form.
+func (c Client) Admits(token string) bool {
+	for declared := range strings.SplitSeq(c.Scope, " ") {
+		if oauth.DeclaredScopeAdmits(declared, token) {
+			return true
+		}
+	}
+	return false
+}
+
 // Subject types of OpenID Connect Core §8.
 const (
 	SubjectPublic   = "public"

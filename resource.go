@@ -46,6 +46,17 @@ func (r Resource) Scope() oauth.Scope {
 	return scope
 }
 
+// Admits says whether the token is one of the resource's scopes, or of the form of
+// one.
+func (r Resource) Admits(token string) bool {
+	for i := range r.Scopes {
+		if oauth.DeclaredScopeAdmits(r.Scopes[i].Name, token) {
+			return true
+		}
+	}
+	return false
+}
+
 // Identified says whether the text names the resource: the same octets, or
 // the same origin with and without its root slash.
 func (r Resource) Identified(text string) bool {

@@ -42,7 +42,7 @@ func (a audiences) resource(identifier string) (gatehouse.Resource, bool) {
 // by an implementation SHOULD be ignored").
 func (a audiences) understood(scope oauth.Scope) oauth.Scope {
 	return scope.Keep(func(token string) bool {
-		return gatehouse.IdentityScopes.Has(token) || slices.ContainsFunc(a.known, func(r gatehouse.Resource) bool { return r.Scope().Admits(token) })
+		return gatehouse.IdentityScopes.Has(token) || slices.ContainsFunc(a.known, func(r gatehouse.Resource) bool { return r.Admits(token) })
 	})
 }
 
@@ -94,7 +94,7 @@ func (a audiences) preferred() string {
 func (a audiences) owner(token, preferred string) (string, bool) {
 	found := ""
 	for _, resource := range a.known {
-		if resource.Scope().Admits(token) && (found == "" || resource.Identifier == preferred) {
+		if resource.Admits(token) && (found == "" || resource.Identifier == preferred) {
 			found = resource.Identifier
 		}
 	}
@@ -107,7 +107,7 @@ func (a audiences) within(scope oauth.Scope, resources []string) oauth.Scope {
 	return scope.Keep(func(token string) bool {
 		return gatehouse.IdentityScopes.Has(token) || slices.ContainsFunc(resources, func(identifier string) bool {
 			resource, _ := a.resource(identifier)
-			return resource.Scope().Admits(token)
+			return resource.Admits(token)
 		})
 	})
 }

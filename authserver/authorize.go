@@ -225,7 +225,7 @@ func (s *Server) consentParts(r *endpoint.Request, client gatehouse.Client, in i
 	parts := []gatehouse.Consent{{Subject: in.Subject, ClientID: client.ID, Scope: in.Scope.Union(in.Claims.Scope(r.Tenant.Settings)).Intersect(gatehouse.IdentityScopes)}}
 	for _, identifier := range in.Resources {
 		resource, _ := audiences.resource(identifier)
-		if scope := in.Scope.Keep(resource.Scope().Admits); len(scope) > 0 {
+		if scope := in.Scope.Keep(resource.Admits); len(scope) > 0 {
 			parts = append(parts, gatehouse.Consent{Subject: in.Subject, ClientID: client.ID, Resource: resource.Identifier, Scope: scope})
 		}
 	}

@@ -1,6 +1,8 @@
 package authserver
 
 import (
+	"slices"
+
 	"gatehouse"
 	"gatehouse/oauth"
 )
@@ -19,12 +21,11 @@ func (s *Server) clientCredentials(c *call) (minted, error) {
 	if err != nil {
 		return minted{}, err
 	}
-	allowed := c.Client.Scopes().Without(gatehouse.IdentityScopes)
-	if !allowed.AdmitsAll(scope) {
+	if slices.ContainsFunc(scope, func(token string) bool { return gatehouse.IdentityScopes.Has(token) || !c.Client.Admits(token) }) {
 		return minted{}, oauth.Refuse("scope-not-registered", oauth.InvalidScope, "The client is not registered for every scope that it asks for.")
 	}
 	if len(scope) == 0 {
-		scope = audiences.understood(allowed) // but no form of a scope
+		scope = audiences.understood(c.Client.Scopes().Without(gatehouse.IdentityScopes)) // but no form of a scope
 	}
 	named, err := audiences.requested(c.Form.Resources())
 	if err != nil {

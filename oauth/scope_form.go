@@ -30,7 +30,9 @@ func scopeValue(text string) bool {
 }
 
 // ScopeHasParameters says whether a declared scope is a form.
-func ScopeHasParameters(declared string) bool { return strings.ContainsAny(declared, "{}") }
+func ScopeHasParameters(declared string) bool {
+	return strings.IndexByte(declared, '{') >= 0 || strings.IndexByte(declared, '}') >= 0
+}
 
 // CheckScopeForm says why a declared scope with braces is no form, or nil.
 func CheckScopeForm(declared string) error {
@@ -109,10 +111,21 @@ func FillScope(declared string, value func(name string) string) (string, bool) {
 // Admits says whether the token is one of the declared scopes, or of the form
 // of one.
 func (s Scope) Admits(token string) bool {
-	return slices.ContainsFunc(s, func(declared string) bool {
-		_, matches := ScopeValues(declared, token)
-		return matches
-	})
+	for _, declared := range s {
+		if DeclaredScopeAdmits(declared, token) {
+			return true
+		}
+	}
+	return false
+}
+
+// DeclaredScopeAdmits says whether the token is the declared scope, or of its form.
+func DeclaredScopeAdmits(declared, token string) bool {
+	if !ScopeHasParameters(declared) {
+		return declared == token
+	}
+	_, matches := ScopeValues(declared, token)
+	return matches
 }
 
 // AdmitsAll says whether s admits every token of other.

@@ -22,7 +22,7 @@ import (
 // host that no tenant has to itself is taken for that of the public URL.
 type tenancy struct {
 	store interface {
-		Now() time.Time
+		Version(ctx context.Context) (int64, error)
 		Tenant(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.Settings, bool, error)
 		TenantRecord(ctx context.Context, tenant gatehouse.TenantID) (gatehouse.TenantRecord, bool, error)
 		TenantHosts(ctx context.Context) (*store.Hosts, error)
@@ -42,15 +42,11 @@ type tenancy struct {
 	hosts atomic.Pointer[store.Hosts]
 }
 
-// seen is a tenant at the time at which it was read.
+// seen is a tenant as it is at a version of the store's snapshot.
 type seen struct {
 	gatehouse.Tenant
-	at time.Time
+	version int64
 }
-
-// seenAge is how old a remembered tenant may become before it is replaced by a
-// newer reading.
-const seenAge = time.Second
 
 func newTenancy(db *store.Store, keys *keyring.Keyring, public *url.URL) *tenancy {
 	return &tenancy{store: db, keys: keys, publicURL: public.Scheme + "://" + public.Host, scheme: public.Scheme, publicHost: public.Host, public: oauth.NewHosts(public.Host)}
@@ -178,20 +174,38 @@ const wellKnown = "/.well-known/"
 // tenant reads a tenant that is served. With an error it may return the tenant
 // as it was last.
 func (t *tenancy) tenant(ctx context.Context, id gatehouse.TenantID) (gatehouse.Tenant, bool, error) {
-	tenant, found, err := t.read(ctx, id)
+	var last *seen
+	if known, is := t.last.Load(id); is {
+		last = known.(*seen)
+	}
+	version, err := t.store.Version(ctx)
+	current := err == nil && last != nil && last.version == version
+	tenant, found := gatehouse.Tenant{}, false
+	switch {
+	case current && id == gatehouse.DefaultTenant:
+		return last.Tenant, true, nil
+	case current:
+		tenant = last.Tenant
+		found, err = t.keys.Has(ctx, id)
+	case err == nil:
+		tenant, found, err = t.read(ctx, id)
+	}
 	if err != nil {
-		last, known := t.last.Load(id)
-		if !known {
+		if last == nil {
 			return gatehouse.Tenant{}, false, err
 		}
-		return last.(*seen).Tenant, true, err
+		return last.Tenant, true, err
 	}
 	if !found {
 		return gatehouse.Tenant{}, false, nil
 	}
-	now := t.store.Now()
-	if last, known := t.last.Load(id); !known || now.Sub(last.(*seen).at) >= seenAge {
-		t.last.Store(id, &seen{tenant, now})
+	if !current {
+		// What was read may already be of a later version: it is of the one before
+		// only if that is still there.
+		if now, err := t.store.Version(ctx); err != nil || now != version {
+			version = 0
+		}
+		t.last.Store(id, &seen{tenant, version})
 	}
 	return tenant, true, nil
 }

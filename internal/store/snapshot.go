@@ -32,13 +32,15 @@ type snapshot struct {
 	answered atomic.Int64            // when the last question was asked that had an answer, since started
 	probing  atomic.Bool
 
-	mu    sync.Mutex
-	epoch int64 // how often this process dropped the view
+	mu      sync.Mutex
+	epoch   int64 // how often this process dropped the view
+	edition int64 // how many views there were
 }
 
 // view is the snapshot at one value of the change counter, filled as it is asked.
 type view struct {
 	counter   int64
+	edition   int64
 	checkedAt atomic.Int64  // since snapshot.started
 	readAt    time.Duration // when the check that found so had read; guarded by snapshot.mu
 	clients   *recent.Map[clientKey, gatehouse.Client]
@@ -117,14 +119,14 @@ func (s *snapshot) isThere(then time.Duration) {
 	s.away.Store(nil)
 }
 
-// Version is a number that changes whenever clients, resources, settings or tenants have changed. It
-// comes from the snapshot.
+// Version is a number that changes whenever clients, resources, settings or tenants have changed, and
+// never comes again in this process. It comes from the snapshot.
 func (s *Store) Version(ctx context.Context) (int64, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return v.counter, nil
+	return v.edition, nil
 }
 
 // keep makes the counter, as read between now and read, the view's. It returns nil if this process has
@@ -140,8 +142,10 @@ func (s *snapshot) keep(epoch, counter int64, now, read time.Duration) *view {
 	// a failover lost what it had acknowledged.
 	wentBack := v != nil && counter < v.counter && v.readAt < now
 	if v == nil || v.counter < counter || wentBack {
+		s.edition++
 		v = &view{
 			counter:   counter,
+			edition:   s.edition,
 			readAt:    read,
 			clients:   recent.New[clientKey, gatehouse.Client](snapshotClients),
 			resources: recent.New[gatehouse.TenantID, []gatehouse.Resource](snapshotTenants),

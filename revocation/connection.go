@@ -147,6 +147,7 @@ func (f *Follower) begun(b Beginning) (*reading, error) {
 	if !b.Snapshot && f.cursor == "" {
 		return nil, errNoMark
 	}
+	f.set.Expire(time.Now()) // else a set that is full stays so: a mark comes after what has no room
 	return &reading{Follower: f}, nil
 }
 

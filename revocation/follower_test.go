@@ -366,10 +366,19 @@ func TestFollowerIsBounded(t *testing.T) {
 			t.Errorf("%+v", f.Status())
 		}
 		p.mu.Lock()
-		p.serve = func(c *connection) { c.begin(true); c.beat() }
+		p.serve = func(c *connection) {
+			c.begin(true)
+			for i := range 10 {
+				_ = c.Entry(Entry{Claim: TokenID, Value: fmt.Sprint("later-", i), Expiry: time.Now().Add(time.Hour)})
+			}
+			c.beat()
+		}
 		p.mu.Unlock()
-		time.Sleep(time.Minute)
+		time.Sleep(15 * time.Minute) // the entries of before have expired
 		views(t, f, "x", Live)
+		if f.View(Token{ID: "later-9"}) != Revoked || f.Status().Entries != 10 {
+			t.Errorf("a snapshot that fits was not taken: %+v", f.Status())
+		}
 	})
 }
 

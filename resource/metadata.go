@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -178,7 +179,12 @@ func (m *metadata) endpoint(ctx context.Context, name, configured string, of fun
 	if address == "" {
 		return "", fmt.Errorf("the metadata of %s has no %s", m.issuer, name)
 	}
-	if err := checkURL(address, m.allowHTTP); err != nil {
+	err = checkURL(address, m.allowHTTP)
+	if err == nil && !m.allowHTTP && strings.HasPrefix(m.issuer, "https:") && !strings.HasPrefix(address, "https:") {
+		// An issuer that is elsewhere names nothing on this machine.
+		err = fmt.Errorf("%q does not use https, as its issuer does", address)
+	}
+	if err != nil {
 		return "", fmt.Errorf("metadata of %s: %s: %w", m.issuer, name, err)
 	}
 	return address, nil

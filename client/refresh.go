@@ -52,7 +52,9 @@ func margin(life time.Duration, name string) time.Duration {
 }
 
 // refresh exchanges a refresh token (RFC 6749 §6). before, if set, is the identity
-// that an ID token in the answer must repeat.
+// that an ID token in the answer must repeat. While the issuer's keys cannot be had,
+// an ID token is as good as none, and the one before stays: the refresh token is
+// spent, and who threw its successor away would sign the person out.
 //
 // An answer that is lost is asked for once more, at once: servers that rotate
 // refresh tokens give the same answer again for a little while.
@@ -72,6 +74,10 @@ func (c *Client) refresh(ctx context.Context, tokens Tokens, before *Identity) (
 	}
 	if err == nil && !next.IDToken.IsZero() && before != nil {
 		_, err = c.checkIDToken(ctx, op, next.IDToken.Reveal(), expected{accessToken: next.AccessToken.Reveal(), before: before})
+		if mayPass(err) {
+			c.config.Logger.WarnContext(ctx, "a renewed ID token cannot be checked and is not kept", "error", err)
+			next.IDToken, err = Secret{}, nil
+		}
 	}
 	if err != nil {
 		c.counters.failures.Add(1)

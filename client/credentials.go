@@ -58,8 +58,8 @@ type Credentials struct {
 
 var _ Renewer = (*Credentials)(nil)
 
-// Credentials returns a source of tokens for the client itself. The error says
-// that the scope is malformed.
+// Credentials returns a source of tokens for the client itself, to be made once and
+// kept: it remembers the token. The error says that the scope is malformed.
 func (c *Client) Credentials(config CredentialsConfig) (*Credentials, error) {
 	scope, err := oauth.ParseScope(config.Scope)
 	if err != nil {
@@ -270,7 +270,10 @@ func (k *Credentials) share(ctx context.Context, tokens Tokens, issued time.Time
 	}
 }
 
-// Transport attaches these tokens to requests to the Resource, see [Transport].
+// Transport attaches these tokens to requests to the Resource, see [Transport]. For
+// an API whose identifier is not its URL, make a Transport of its own:
+//
+//	&Transport{Source: credentials, Resources: []string{"https://api.example.com"}}
 func (k *Credentials) Transport(base http.RoundTripper) *Transport {
 	return &Transport{Source: k, Resources: []string{k.config.Resource}, Base: base}
 }

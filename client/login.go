@@ -80,15 +80,29 @@ func (c *Client) InitiateHandler() http.Handler {
 // other. "RPs MUST verify the value of the target_link_uri to prevent being used
 // as an open redirector to external sites" (OpenID Connect Core §4).
 func (c *Client) ownPath(address string) string {
+	target, err := url.Parse(address)
+	if err != nil || target.User != nil || target.Host == "" || originOf(target) != c.origin() {
+		return ""
+	}
+	return target.RequestURI()
+}
+
+// origin is the application's own, "" without a RedirectURI.
+func (c *Client) origin() string {
 	own, err := url.Parse(c.config.RedirectURI)
 	if err != nil || own.Host == "" {
 		return ""
 	}
-	path, ours := strings.CutPrefix(address, own.Scheme+"://"+own.Host)
-	if !ours {
-		return ""
+	return originOf(own)
+}
+
+// originOf is the origin of an address as browsers write it (RFC 6454 §6.2).
+func originOf(address *url.URL) string {
+	host := strings.ToLower(address.Host)
+	if port, usual := map[string]string{"https": ":443", "http": ":80"}[address.Scheme]; usual {
+		host = strings.TrimSuffix(host, port)
 	}
-	return path
+	return address.Scheme + "://" + host
 }
 
 // navigation refuses what is no person's own navigation. Browsers that do not say

@@ -382,6 +382,30 @@ func TestFollowerIsBounded(t *testing.T) {
 	})
 }
 
+// TestEntriesOutliveAClockThatIsAhead: entries expire by the issuer's clock, since they are not told
+// again when ours is set right.
+func TestEntriesOutliveAClockThatIsAhead(t *testing.T) {
+	const ahead = 10 * time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		p := &publisher{serve: func(c *connection) {
+			c.begin(c.cursor == "")
+			if c.cursor == "" {
+				_ = c.Entry(Entry{Claim: GrantHandle, Value: "ended", Expiry: time.Now().Add(5*time.Minute - ahead)})
+				c.mark(ahead)
+				return
+			}
+			c.mark(ahead)
+		}}
+		f := follow(t, p, nil)
+		defer f.Close()
+		time.Sleep(3 * time.Minute) // two more minutes until it expires by the issuer's clock
+		views(t, f, "ended", Revoked)
+		views(t, f, "x", Unknown) // the clocks are too far apart
+		time.Sleep(4 * time.Minute)
+		views(t, f, "ended", Unknown)
+	})
+}
+
 func TestFollowerWaitsAsLongAsItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &publisher{serve: func(c *connection) {

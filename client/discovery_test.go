@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -233,6 +234,43 @@ func TestCertificatesOfOthers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDefaultTransportsOfPrograms: without an HTTPClient, the program's default transport counts: with the
+// certificates that it trusts, and also one that is none of net/http's.
+func TestDefaultTransportsOfPrograms(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS.Version < tls.VersionTLS12 {
+			t.Error("an old TLS is spoken")
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"issuer": "https://" + r.Host, "token_endpoint": "https://" + r.Host + "/token"})
+	}))
+	defer server.Close()
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	trusting := before.(*http.Transport).Clone()
+	trusting.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	trusting.TLSClientConfig.MinVersion = tls.VersionTLS10
+	traced := 0
+	for name, transport := range map[string]http.RoundTripper{
+		"its own roots": trusting,
+		"a tracer": roundTrip(func(r *http.Request) (*http.Response, error) {
+			traced++
+			return trusting.RoundTrip(r)
+		}),
+	} {
+		http.DefaultTransport = transport
+		if err := discover(t, server.URL, client.Config{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if traced != 1 {
+		t.Errorf("%d requests were traced", traced)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // An issuer that a stranger named is reached through egress, and nothing inside is.
 func TestIssuersThatStrangersName(t *testing.T) {

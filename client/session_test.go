@@ -189,7 +189,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"offline_access":             {client.ErrTokenExpired, 401},
 		"the ID token was refused":   {&client.InvalidError{Op: "code exchange", Detail: "the ID token was refused"}, 502},
 		"login: no: access_denied":   {&client.LoginError{Reason: client.Denied, Detail: "no", Code: "access_denied"}, 403},
-		"Transport's Resources":  {client.ErrForeignResource, 500},
+		"Transport's Resources":      {client.ErrForeignResource, 500},
 		"of another kind altogether": {errors.New("of another kind altogether"), 500},
 	} {
 		if got := test.err.Error(); !strings.Contains(got, want) || client.StatusOf(test.err) != test.status {

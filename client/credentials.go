@@ -119,7 +119,7 @@ func (k *Credentials) get(ctx context.Context, refused string) (Tokens, error) {
 			if usable {
 				return tokens, nil
 			}
-			return Tokens{}, k.backoff.err()
+			return Tokens{}, k.backoff.err(credentialsOp)
 		}
 		k.mu.Unlock()
 		select {
@@ -207,9 +207,11 @@ func (k *Credentials) obtain(ctx context.Context, refused string) (Tokens, time.
 	return tokens, issued, err
 }
 
+const credentialsOp = "client credentials"
+
 // ask asks the issuer.
 func (k *Credentials) ask(ctx context.Context) (Tokens, time.Time, error) {
-	const op = "client credentials"
+	const op = credentialsOp
 	counters := &k.client.counters
 	counters.misses.Add(1)
 	form := url.Values{"grant_type": {"client_credentials"}}

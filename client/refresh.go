@@ -127,5 +127,11 @@ func (b *backoff) failed(err error) {
 
 func (b *backoff) pausing() bool { return time.Now().Before(b.until) }
 
-// err is that of the last attempt, with the time that is left of the pause.
-func (b *backoff) err() error { return withRetryAfter(b.last, time.Until(b.until)) }
+// err is that of the last attempt, with the time that is left of the pause; after
+// one that succeeded, that its token has ended already.
+func (b *backoff) err(op string) error {
+	if b.last == nil {
+		return &UnavailableError{Op: op, Cause: errors.New("the token that the issuer gave ended before it could be used")}
+	}
+	return withRetryAfter(b.last, time.Until(b.until))
+}

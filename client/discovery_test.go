@@ -117,6 +117,43 @@ func TestWhereMetadataLies(t *testing.T) {
 	}
 }
 
+// TestWhatElseServesTheHost: an issuer publishes at one place alone, and something else answers at the
+// other one; what is busy there may be the issuer, though.
+func TestWhatElseServesTheHost(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer func(w http.ResponseWriter, r *http.Request)
+		good   bool
+	}{
+		"bad request":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }, true},
+		"forbidden":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, true},
+		"to a sign-in": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/sign-in", http.StatusFound) }, true},
+		"a page": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "<!doctype html><title>App</title>")
+		}, true},
+		"too busy": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, false},
+		"broken":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, false},
+		"another issuer's": {func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, http.StatusOK, map[string]any{"issuer": "https://other.example"})
+		}, false},
+	} {
+		for _, scope := range []string{"openid", "photos"} {
+			var first atomic.Bool
+			var server *httptest.Server
+			server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if first.CompareAndSwap(false, true) {
+					test.answer(w, r)
+					return
+				}
+				writeJSON(w, http.StatusOK, map[string]any{"issuer": server.URL, "token_endpoint": server.URL + "/token"})
+			}))
+			if err := discover(t, server.URL, client.Config{Scope: scope}); test.good != (err == nil) {
+				t.Errorf("%s, %s: %v", name, scope, err)
+			}
+			server.Close()
+		}
+	}
+}
+
 // Answers that never end, or not soon, or in the wrong place.
 func TestHostileAnswers(t *testing.T) {
 	spec.Covers(t, "SS-06", "SS-09", "SS-10")

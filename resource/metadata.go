@@ -110,8 +110,8 @@ func (m *metadata) fetch(done chan struct{}) {
 	close(done)
 }
 
-// discover fetches the issuer's RFC 8414 metadata, or where that does not exist,
-// its OpenID Connect one.
+// discover fetches the issuer's RFC 8414 metadata, or where there is none, its
+// OpenID Connect one.
 func (m *metadata) discover(ctx context.Context) (endpoints, error) {
 	server, provider, err := oauth.MetadataURLs(m.issuer)
 	if err != nil {
@@ -140,7 +140,7 @@ func (m *metadata) fetchAt(ctx context.Context, address string) (found endpoints
 		return endpoints{}, false, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode == http.StatusNotFound {
+	if oauth.NothingPublished(response.StatusCode, response.Header) {
 		return endpoints{}, false, nil
 	}
 	if response.StatusCode != http.StatusOK {

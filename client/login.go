@@ -51,7 +51,7 @@ func (c *Client) StartLogin(w http.ResponseWriter, r *http.Request, returnTo str
 		c.fail(w, r, err)
 		return
 	}
-	c.cookies.keepNewest(w, r, MaxLogins-1)
+	c.cookies.keepNewest(w, r, MaxLogins-1, maxLoginBytes-len(name)-len(value))
 	c.cookies.set(w, name, value, LoginLife, c.cookies.transactionSite())
 	protect(w.Header())
 	// RFC 9700 §4.12: 303, so that nothing that was posted here is posted there.

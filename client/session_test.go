@@ -237,3 +237,26 @@ func TestLongAddressesToReturnTo(t *testing.T) {
 		}
 	}
 }
+
+// TestLoginsFitIntoAHeader has somebody else's page open logins with long addresses to return to: the
+// browser's cookies stay small enough for the proxies on the way, and the newest login works.
+func TestLoginsFitIntoAHeader(t *testing.T) {
+	p := newProvider(t)
+	a := p.application(t, client.Config{})
+	b := newBrowser(t)
+	var last string
+	for range 12 {
+		last = b.callbackAt(a, "/login?return_to=/"+strings.Repeat("x", 1000))
+		size := 0
+		for name, cookie := range b.jar {
+			size += len(name) + len(cookie.Value) + len("=; ")
+		}
+		if size > 7<<10+100 || len(b.jar) < 1 {
+			t.Fatalf("%d cookies of %d bytes", len(b.jar), size)
+		}
+		time.Sleep(2 * time.Millisecond) // so that they have an order
+	}
+	if answer := b.get(last); answer.StatusCode != http.StatusSeeOther || b.me(a) == "" {
+		t.Errorf("%d, signed in as %q", answer.StatusCode, b.me(a))
+	}
+}

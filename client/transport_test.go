@@ -234,7 +234,7 @@ func TestChallenges(t *testing.T) {
 func TestStepUp(t *testing.T) {
 	for text, want := range map[string]string{
 		`Bearer error="insufficient_user_authentication", acr_values="gold silver", max_age="60"`: "[gold silver] true 1m0s  true",
-		`Bearer error="insufficient_user_authentication", max_age=0`:                              "[] false 0s login true",
+		`Bearer error="insufficient_user_authentication", max_age=0`:                              "[] false 1s login true",
 		`Bearer error="invalid_token"`:                                                            "[] false 0s  false", `DPoP error="insufficient_user_authentication"`: "[] false 0s  false",
 	} {
 		asked, is := client.ParseChallenges(http.Header{"Www-Authenticate": {text}})[0].StepUp()

@@ -35,8 +35,11 @@ type AuthorizationRequest struct {
 	Scope       string
 	Resources   []string
 	// Prompt is login, consent, select_account or none (OpenID Connect Core §3.1.2.1).
+	// A login is held against auth_time only where the issuer says it; set MaxAge, too,
+	// where it must be proved that there was one: then auth_time has to be there.
 	Prompt string
-	// MaxAge, if set, is how long ago the person may have signed in; it is checked.
+	// MaxAge, if set, is how long before the request the person may have signed in; it
+	// is checked.
 	MaxAge time.Duration
 	// ACRValues are wished for, in the order of preference. With RequireACR, one of
 	// them must be reached, and it is checked.

@@ -34,7 +34,8 @@ func (c Challenge) StepUp() (asked AuthorizationRequest, is bool) {
 	asked.RequireACR = len(asked.ACRValues) > 0
 	if seconds, err := strconv.ParseUint(c.Parameters["max_age"], 10, 31); err == nil {
 		if asked.MaxAge = time.Duration(seconds) * time.Second; seconds == 0 {
-			asked.Prompt = "login"
+			// A new sign-in, and one that the ID token proves.
+			asked.Prompt, asked.MaxAge = "login", time.Second
 		}
 	}
 	return asked, true

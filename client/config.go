@@ -98,8 +98,8 @@ type Config struct {
 	// Lazy lets New succeed while the issuer is away: metadata is fetched when it is
 	// first needed.
 	Lazy bool
-	// HTTPClient reaches the issuer; nil stands for one with the default transport
-	// and TLS 1.2 or newer. For issuers that strangers named, use that of an
+	// HTTPClient reaches the issuer; nil stands for one with the default transport,
+	// and TLS 1.2 or newer unless that is none of net/http's. For issuers that strangers named, use that of an
 	// egress.Client. Redirects are never followed, and no cookie is kept.
 	HTTPClient *http.Client
 	// Timeout bounds each exchange; 0 stands for DefaultTimeout.

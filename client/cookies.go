@@ -13,6 +13,10 @@ const (
 	// the oldest.
 	MaxLogins = 8
 
+	// maxLoginBytes is how much the cookies of open logins may be together, in bytes:
+	// many proxies take headers of 8 KiB and refuse all that a browser with more asks.
+	maxLoginBytes = 7 << 10
+
 	maxCookieName  = 32
 	maxCookieBytes = 4000
 
@@ -93,10 +97,13 @@ func (k cookies) transactions(r *http.Request) []openTransaction {
 	return open
 }
 
-// keepNewest removes all but the newest transactions from the browser.
-func (k cookies) keepNewest(w http.ResponseWriter, r *http.Request, count int) {
-	open := k.transactions(r)
-	for _, old := range open[min(count, len(open)):] {
-		k.set(w, old.name, "", 0, k.transactionSite())
+// keepNewest removes all but the newest transactions from the browser: at most so
+// many, and of at most so many bytes together.
+func (k cookies) keepNewest(w http.ResponseWriter, r *http.Request, count, room int) {
+	for _, one := range k.transactions(r) {
+		count--
+		if room -= len(one.name) + len(one.value); count < 0 || room < 0 {
+			k.set(w, one.name, "", 0, k.transactionSite())
+		}
 	}
 }

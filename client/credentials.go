@@ -58,8 +58,8 @@ type Credentials struct {
 
 var _ Renewer = (*Credentials)(nil)
 
-// Credentials returns a source of tokens for the client itself. The error says
-// that the scope is malformed.
+// Credentials returns a source of tokens for the client itself, to be made once and
+// kept: it remembers the token. The error says that the scope is malformed.
 func (c *Client) Credentials(config CredentialsConfig) (*Credentials, error) {
 	scope, err := oauth.ParseScope(config.Scope)
 	if err != nil {
@@ -119,7 +119,7 @@ func (k *Credentials) get(ctx context.Context, refused string) (Tokens, error) {
 			if usable {
 				return tokens, nil
 			}
-			return Tokens{}, k.backoff.err()
+			return Tokens{}, k.backoff.err(credentialsOp)
 		}
 		k.mu.Unlock()
 		select {
@@ -207,9 +207,11 @@ func (k *Credentials) obtain(ctx context.Context, refused string) (Tokens, time.
 	return tokens, issued, err
 }
 
+const credentialsOp = "client credentials"
+
 // ask asks the issuer.
 func (k *Credentials) ask(ctx context.Context) (Tokens, time.Time, error) {
-	const op = "client credentials"
+	const op = credentialsOp
 	counters := &k.client.counters
 	counters.misses.Add(1)
 	form := url.Values{"grant_type": {"client_credentials"}}
@@ -270,7 +272,10 @@ func (k *Credentials) share(ctx context.Context, tokens Tokens, issued time.Time
 	}
 }
 
-// Transport attaches these tokens to requests to the Resource, see [Transport].
+// Transport attaches these tokens to requests to the Resource, see [Transport]. For
+// an API whose identifier is not its URL, make a Transport of its own:
+//
+//	&Transport{Source: credentials, Resources: []string{"https://api.example.com"}}
 func (k *Credentials) Transport(base http.RoundTripper) *Transport {
 	return &Transport{Source: k, Resources: []string{k.config.Resource}, Base: base}
 }

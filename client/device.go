@@ -15,6 +15,7 @@ import (
 const (
 	deviceInterval    = 5 * time.Second // where the issuer names none
 	deviceSlowDown    = 5 * time.Second // more after each slow_down
+	minDeviceInterval = time.Second     // whatever the issuer says, so that it has nobody hammer it
 	maxDeviceInterval = time.Minute
 	maxDeviceLife     = time.Hour
 	maxUserCode       = 64
@@ -93,7 +94,7 @@ func (c *Client) Device(ctx context.Context, asked DeviceRequest) (*DeviceAuthor
 		client: c, deviceCode: NewSecret(r.DeviceCode), scope: scope, interval: deviceInterval,
 	}
 	if r.Interval > 0 {
-		d.interval = min(time.Duration(min(r.Interval, maxDeviceInterval.Seconds())*float64(time.Second)), maxDeviceInterval)
+		d.interval = max(minDeviceInterval, time.Duration(min(r.Interval, maxDeviceInterval.Seconds())*float64(time.Second)))
 	}
 	return d, nil
 }

@@ -71,6 +71,8 @@ func TestDeviceLogin(t *testing.T) {
 		"at once":        {nil, []string{"done"}, seconds(5), nil},
 		"pending":        {nil, []string{"authorization_pending", "authorization_pending", "done"}, seconds(5, 10, 15), nil},
 		"its interval":   {map[string]any{"interval": 7}, []string{"authorization_pending", "done"}, seconds(7, 14), nil},
+		"no time at all": {map[string]any{"interval": 1e-9}, []string{"authorization_pending", "done"}, seconds(1, 2), nil},
+		"below zero":     {map[string]any{"interval": -5}, []string{"authorization_pending", "done"}, seconds(5, 10), nil},
 		"no interval":    {map[string]any{"interval": nil}, []string{"authorization_pending", "done"}, seconds(5, 10), nil},
 		"slower":         {nil, []string{"slow_down", "authorization_pending", "slow_down", "done"}, seconds(5, 15, 25, 40), nil},
 		"away for a bit": {nil, []string{"away", "authorization_pending", "done"}, seconds(5, 15, 25), nil},

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,6 +113,43 @@ func TestWhereMetadataLies(t *testing.T) {
 		}
 		if asked[0] != "/.well-known/oauth-authorization-server/t/blue" {
 			t.Errorf("without openid, the first place is %s", asked[0])
+		}
+	}
+}
+
+// TestWhatElseServesTheHost: an issuer publishes at one place alone, and something else answers at the
+// other one; what is busy there may be the issuer, though.
+func TestWhatElseServesTheHost(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer func(w http.ResponseWriter, r *http.Request)
+		good   bool
+	}{
+		"bad request":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }, true},
+		"forbidden":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, true},
+		"to a sign-in": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/sign-in", http.StatusFound) }, true},
+		"a page": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "<!doctype html><title>App</title>")
+		}, true},
+		"too busy": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, false},
+		"broken":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, false},
+		"another issuer's": {func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, http.StatusOK, map[string]any{"issuer": "https://other.example"})
+		}, false},
+	} {
+		for _, scope := range []string{"openid", "photos"} {
+			var first atomic.Bool
+			var server *httptest.Server
+			server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if first.CompareAndSwap(false, true) {
+					test.answer(w, r)
+					return
+				}
+				writeJSON(w, http.StatusOK, map[string]any{"issuer": server.URL, "token_endpoint": server.URL + "/token"})
+			}))
+			if err := discover(t, server.URL, client.Config{Scope: scope}); test.good != (err == nil) {
+				t.Errorf("%s, %s: %v", name, scope, err)
+			}
+			server.Close()
 		}
 	}
 }
@@ -233,6 +271,43 @@ func TestCertificatesOfOthers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDefaultTransportsOfPrograms: without an HTTPClient, the program's default transport counts: with the
+// certificates that it trusts, and also one that is none of net/http's.
+func TestDefaultTransportsOfPrograms(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS.Version < tls.VersionTLS12 {
+			t.Error("an old TLS is spoken")
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"issuer": "https://" + r.Host, "token_endpoint": "https://" + r.Host + "/token"})
+	}))
+	defer server.Close()
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	trusting := before.(*http.Transport).Clone()
+	trusting.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	trusting.TLSClientConfig.MinVersion = tls.VersionTLS10
+	traced := 0
+	for name, transport := range map[string]http.RoundTripper{
+		"its own roots": trusting,
+		"a tracer": roundTrip(func(r *http.Request) (*http.Response, error) {
+			traced++
+			return trusting.RoundTrip(r)
+		}),
+	} {
+		http.DefaultTransport = transport
+		if err := discover(t, server.URL, client.Config{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if traced != 1 {
+		t.Errorf("%d requests were traced", traced)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // An issuer that a stranger named is reached through egress, and nothing inside is.
 func TestIssuersThatStrangersName(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // endpoint is one of an issuer's, by its name in the metadata.
@@ -66,7 +67,7 @@ func (c *Client) post(ctx context.Context, op string, to endpoint, form url.Valu
 		if err != nil {
 			return answer{}, err
 		}
-		return got, got.failure(op, c.secretsOf(sent)...)
+		return got, got.failure(op, c.secretsOf(sent, header)...)
 	})
 }
 
@@ -108,11 +109,13 @@ func goneAway(err error) bool {
 // secretParameters are never repeated by an error, even if the server repeats them.
 var secretParameters = []string{
 	"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "token", "device_code",
-	"subject_token", "actor_token", "assertion", "id_token_hint",
+	"subject_token", "actor_token", "assertion", "id_token_hint", "state", "nonce",
 }
 
-func (c *Client) secretsOf(form url.Values) []string {
-	secrets := []string{c.config.ClientSecret.Reveal()}
+// secretsOf are what a request proves something by, in its header too.
+func (c *Client) secretsOf(form url.Values, header http.Header) []string {
+	_, credentials, _ := strings.Cut(header.Get("Authorization"), " ")
+	secrets := []string{credentials, c.config.ClientSecret.Reveal()}
 	for _, name := range secretParameters {
 		secrets = append(secrets, form.Get(name))
 	}

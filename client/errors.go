@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -220,11 +221,13 @@ func StatusOf(err error) int {
 const maxForeignText = 300
 
 // foreign cleans a text of the server's for people and logs: printable ASCII,
-// bounded, and none of the secrets.
+// bounded, and none of the secrets, also as a form has them.
 func foreign(text string, secrets ...string) string {
 	for _, secret := range secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
+		for _, sent := range []string{secret, url.QueryEscape(secret), url.QueryEscape(url.QueryEscape(secret))} {
+			if sent != "" {
+				text = strings.ReplaceAll(text, sent, "[redacted]")
+			}
 		}
 	}
 	text = strings.Map(func(r rune) rune {

@@ -38,7 +38,7 @@ func exampleIssuer() (issuer *httptest.Server, end func()) {
 			}
 			_, _ = io.WriteString(w, "here are your photos.")
 		case r.URL.Path == "/device":
-			writeJSON(w, http.StatusOK, map[string]any{"device_code": "d", "user_code": "WDJB-MJHT", "verification_uri": p.URL + "/device", "expires_in": 60, "interval": 0.01})
+			writeJSON(w, http.StatusOK, map[string]any{"device_code": "d", "user_code": "WDJB-MJHT", "verification_uri": p.URL + "/device", "expires_in": 60, "interval": 1})
 		case r.URL.Path == "/token" && strings.HasSuffix(r.PostForm.Get("grant_type"), ":device_code"):
 			writeJSON(w, http.StatusOK, map[string]any{"access_token": "a", "token_type": "Bearer", "expires_in": 600,
 				"id_token": sign(standIn{}, p.key, jose.TypeJWT, claims{"iss": p.issuer, "sub": "alice", "aud": "cli", "iat": now, "exp": now + 60})})

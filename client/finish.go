@@ -59,7 +59,7 @@ func (c *Client) Finish(ctx context.Context, transaction Transaction, response o
 		return nil, &InvalidError{Op: op, Detail: "the token response has no id_token, and OpenID Connect was asked for"}
 	}
 	want := expected{
-		nonce: transaction.Nonce, accessToken: login.Tokens.AccessToken.Reveal(), maxAge: transaction.MaxAge, acr: transaction.ACR,
+		nonce: transaction.Nonce, accessToken: login.Tokens.AccessToken.Reveal(), maxAge: transaction.MaxAge, began: transaction.Began, acr: transaction.ACR,
 	}
 	if transaction.Anew {
 		want.reauthenticated = transaction.Began

@@ -358,3 +358,36 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorsHoldNoSecretsAsTheyWereSent has the issuer repeat the whole request, in which the secrets
+// stand encoded.
+func TestErrorsHoldNoSecretsAsTheyWereSent(t *testing.T) {
+	const awkward = "s+cr=t/with:all & sorts%of~them"
+	p := newProvider(t)
+	p.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		sent := []string{awkward, r.PostForm.Encode()}
+		if basic, is := strings.CutPrefix(r.Header.Get("Authorization"), "Basic "); is {
+			sent = append(sent, basic, url.QueryEscape(awkward), url.QueryEscape(url.QueryEscape(awkward)))
+		}
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": strings.Join(sent, " ")})
+		return true
+	}
+	for _, method := range []string{client.AuthBasic, client.AuthPost} {
+		c := p.client(t, client.Config{AuthMethod: method, ClientID: clientID, ClientSecret: client.NewSecret(awkward)})
+		err := c.Revoke(t.Context(), client.NewSecret(awkward), "")
+		refused, ok := errors.AsType[*client.RefusedError](err)
+		if !ok || !strings.Contains(refused.Description, "token=[redacted]") {
+			t.Errorf("%v", err)
+			continue
+		}
+		basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(clientID) + ":" + url.QueryEscape(awkward)))
+		for _, secret := range []string{awkward, basic, url.QueryEscape(awkward), url.QueryEscape(url.QueryEscape(awkward))} {
+			if strings.Contains(err.Error()+refused.Description, secret) {
+				t.Errorf("%s: the error holds %q: %v", method, secret, err)
+			}
+		}
+	}
+}

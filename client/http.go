@@ -49,9 +49,13 @@ func newHTTPClient(given *http.Client, timeout time.Duration) *http.Client {
 	if given != nil {
 		own = *given
 	}
-	if own.Transport == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	// A program that has replaced the default transport by one of its own has it used.
+	if standard, is := http.DefaultTransport.(*http.Transport); is && own.Transport == nil {
+		transport := standard.Clone()
+		if transport.TLSClientConfig == nil {
+			transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		transport.TLSClientConfig.MinVersion = max(transport.TLSClientConfig.MinVersion, tls.VersionTLS12)
 		transport.MaxResponseHeaderBytes = maxHeaderBytes
 		transport.MaxIdleConnsPerHost = maxIdlePerIssuer
 		own.Transport = transport

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/client"
@@ -194,6 +195,36 @@ func TestDemandsOnTheSignIn(t *testing.T) {
 			if refusal, refused := errors.AsType[*client.LoginError](err); test.good != (err == nil) || refused && refusal.Reason != client.WrongAuthentication {
 				t.Errorf("%v", err)
 			}
+		})
+	}
+}
+
+// TestSlowPeopleSignInAnew: whoever signs in for a request has signed in young enough for it, however
+// long the rest of the login takes; and who had before, is judged as of the request.
+func TestSlowPeopleSignInAnew(t *testing.T) {
+	for name, test := range map[string]struct {
+		before time.Duration // of the sign-in, before the request
+		good   bool
+	}{
+		"for the request": {-time.Minute, true}, "just before": {20 * time.Second, true}, "too long before": {40 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, network := newDirectProvider(t)
+				c := p.client(t, client.Config{HTTPClient: &http.Client{Transport: network}, RedirectURI: "http://127.0.0.1:2/callback"})
+				signedIn := time.Now().Add(-test.before).Unix()
+				p.change(func(p *provider) {
+					p.idToken = func(c claims) claims { return c.with(claims{"auth_time": signedIn}) }
+				})
+				address, tx, err := c.Begin(t.Context(), client.AuthorizationRequest{MaxAge: 30 * time.Second})
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(5 * time.Minute) // on the page of consent
+				if _, err = c.Finish(t.Context(), tx, answerBy(t, network, address)); test.good != (err == nil) {
+					t.Errorf("%v", err)
+				}
+			})
 		})
 	}
 }

@@ -2,9 +2,11 @@ package client_test
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +122,44 @@ func TestKeysThatCannotBeHad(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if b.signIn(a); b.me(a) == "" {
 			t.Error("not signed in when the keys are back")
+		}
+	})
+}
+
+// TestKeysThatCannotBeHadAtARenewal: nobody is signed out because the keys that would check a renewed
+// ID token are away, and nothing that was not checked is kept.
+func TestKeysThatCannotBeHadAtARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, a, b := signedIn(t, client.Config{Scope: "openid offline_access"})
+		kept := func() string {
+			t.Helper()
+			return b.do(http.MethodPost, a.URL+"/logout", nil).to(t)
+		}
+		p.change(func(p *provider) {
+			p.idToken = func(c claims) claims { return c.with(claims{"sub": "mallory"}) }
+			p.answer = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == "/jwks" {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+				return r.URL.Path == "/jwks"
+			}
+		})
+		time.Sleep(65 * time.Minute) // the keys at hand are too old
+		b.wantFresh(a)
+		time.Sleep(11 * time.Minute)
+		b.wantFresh(a)
+		if p.refreshes() != 2 || b.me(a) == "" {
+			t.Errorf("%d refreshes, signed in as %q", p.refreshes(), b.me(a))
+		}
+		// With keys, what somebody else's ID token came with is refused as ever.
+		p.change(func(p *provider) { p.answer = nil })
+		time.Sleep(11 * time.Minute)
+		if _, status := b.fresh(a); status == http.StatusOK {
+			t.Error("a token that came with somebody else's ID token was given out")
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(kept(), ".")[4])
+		if err != nil || !strings.Contains(string(payload), `"alice"`) {
+			t.Errorf("the ID token that was kept is %s (%v)", payload, err)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"gatehouse/client"
@@ -128,7 +129,7 @@ func TestTransportOverPlainHTTPSaysSo(t *testing.T) {
 		_, err = transport.RoundTrip(request)
 		return err
 	}
-	if err := send(false); !errors.Is(err, client.ErrForeignResource) {
+	if err := send(false); !errors.Is(err, client.ErrForeignResource) || !strings.Contains(err.Error(), "InsecureAllowHTTP") {
 		t.Errorf("a token went over plain http: %v", err)
 	}
 	if err := send(true); err != nil {

@@ -51,7 +51,7 @@ func (c *Client) StartLogin(w http.ResponseWriter, r *http.Request, returnTo str
 		c.fail(w, r, err)
 		return
 	}
-	c.cookies.keepNewest(w, r, MaxLogins-1)
+	c.cookies.keepNewest(w, r, MaxLogins-1, maxLoginBytes-len(name)-len(value))
 	c.cookies.set(w, name, value, LoginLife, c.cookies.transactionSite())
 	protect(w.Header())
 	// RFC 9700 §4.12: 303, so that nothing that was posted here is posted there.
@@ -80,15 +80,29 @@ func (c *Client) InitiateHandler() http.Handler {
 // other. "RPs MUST verify the value of the target_link_uri to prevent being used
 // as an open redirector to external sites" (OpenID Connect Core §4).
 func (c *Client) ownPath(address string) string {
+	target, err := url.Parse(address)
+	if err != nil || target.User != nil || target.Host == "" || originOf(target) != c.origin() {
+		return ""
+	}
+	return target.RequestURI()
+}
+
+// origin is the application's own, "" without a RedirectURI.
+func (c *Client) origin() string {
 	own, err := url.Parse(c.config.RedirectURI)
 	if err != nil || own.Host == "" {
 		return ""
 	}
-	path, ours := strings.CutPrefix(address, own.Scheme+"://"+own.Host)
-	if !ours {
-		return ""
+	return originOf(own)
+}
+
+// originOf is the origin of an address as browsers write it (RFC 6454 §6.2).
+func originOf(address *url.URL) string {
+	host := strings.ToLower(address.Host)
+	if port, usual := map[string]string{"https": ":443", "http": ":80"}[address.Scheme]; usual {
+		host = strings.TrimSuffix(host, port)
 	}
-	return path
+	return address.Scheme + "://" + host
 }
 
 // navigation refuses what is no person's own navigation. Browsers that do not say

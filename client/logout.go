@@ -117,8 +117,7 @@ func (c *Client) sameOrigin(r *http.Request) bool {
 		return false
 	}
 	origin := r.Header.Get("Origin")
-	own, err := url.Parse(c.config.RedirectURI)
-	return origin == "" || err == nil && origin == own.Scheme+"://"+own.Host
+	return origin == "" || origin == c.origin()
 }
 
 // end ends the session here, and then revokes what it held.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -414,7 +415,7 @@ func TestLoginsThatOthersBegin(t *testing.T) {
 		}
 	}
 	for target, want := range map[string]string{
-		a.URL + "/inbox?x=1": "/inbox?x=1", "https://evil.example/inbox": "/", a.URL + ".evil.example/": "/", a.URL + "@evil.example/": "/", "//evil.example": "/", a.URL + "//evil.example": "/", "": "/",
+		a.URL + "/inbox?x=1": "/inbox?x=1", strings.ToUpper(a.URL) + "/inbox?x=1": "/inbox?x=1", a.URL: "/", "https://evil.example/inbox": "/", a.URL + ".evil.example/": "/", a.URL + "@evil.example/": "/", "//evil.example": "/", a.URL + "//evil.example": "/", "": "/",
 	} {
 		answer, b := start(url.Values{"iss": {p.issuer}, "login_hint": {"alice@example.com"}, "target_link_uri": {target}})
 		if hint := queryOf(t, answer.to(t)).Get("login_hint"); hint != "alice@example.com" {
@@ -427,6 +428,27 @@ func TestLoginsThatOthersBegin(t *testing.T) {
 	b := newBrowser(t)
 	if answer := b.do("POST", a.URL+"/initiate", url.Values{"iss": {p.issuer}}); answer.StatusCode != http.StatusSeeOther {
 		t.Errorf("POST: %d", answer.StatusCode)
+	}
+}
+
+// TestOriginsAsBrowsersWriteThem: an address may be registered in another form than that of Origin.
+func TestOriginsAsBrowsersWriteThem(t *testing.T) {
+	p := newProvider(t)
+	for redirectURI, origins := range map[string]map[string]int{
+		"https://App.example:443/callback": {"https://app.example": http.StatusSeeOther, "https://app.example:444": http.StatusForbidden, "http://app.example": http.StatusForbidden, "https://app.example:80": http.StatusForbidden},
+		"http://127.0.0.1:80/callback":     {"http://127.0.0.1": http.StatusSeeOther, "http://127.0.0.1:8080": http.StatusForbidden, "https://127.0.0.1": http.StatusForbidden, "null": http.StatusForbidden},
+		"http://127.0.0.1:4430/callback":   {"http://127.0.0.1:4430": http.StatusSeeOther, "http://127.0.0.1": http.StatusForbidden},
+	} {
+		c := p.client(t, client.Config{RedirectURI: redirectURI})
+		for origin, want := range origins {
+			r := httptest.NewRequest(http.MethodPost, "/logout", nil)
+			r.Header.Set("Origin", origin)
+			w := httptest.NewRecorder()
+			c.LogoutHandler().ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s at %s: %d, want %d", origin, redirectURI, w.Code, want)
+			}
+		}
 	}
 }
 

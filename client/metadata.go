@@ -139,14 +139,15 @@ func checkEndpoint(address, issuer string, insecure bool) error {
 }
 
 // fetchMetadata asks the two places in turn, that of OpenID Connect first if the
-// client wants ID tokens. Only a 404 leads to the other one: whoever answers at
-// the first place has answered.
+// client wants ID tokens. What is no metadata at the first place leads to the other
+// one; whoever answers with metadata there has answered.
 func (w *wire) fetchMetadata(ctx context.Context, issuer string, openID bool) (Metadata, error) {
 	const op = "discovery"
 	server, provider, err := oauth.MetadataURLs(issuer)
 	if err != nil {
 		return Metadata{}, &InvalidError{Op: op, Detail: err.Error()}
 	}
+	var last error
 	addresses := []string{server, provider}
 	if openID {
 		addresses = []string{provider, server}
@@ -160,7 +161,8 @@ func (w *wire) fetchMetadata(ctx context.Context, issuer string, openID bool) (M
 		if err != nil {
 			return Metadata{}, err
 		}
-		if got.status == http.StatusNotFound {
+		if oauth.NothingPublished(got.status, got.header) {
+			last = fmt.Errorf("status %d", got.status)
 			continue
 		}
 		if err := got.failure(op); err != nil {
@@ -176,5 +178,5 @@ func (w *wire) fetchMetadata(ctx context.Context, issuer string, openID bool) (M
 		}
 		return metadata, nil
 	}
-	return Metadata{}, &InvalidError{Op: op, Detail: "the issuer has no metadata at " + strings.Join(addresses, " nor at ")}
+	return Metadata{}, &InvalidError{Op: op, Detail: "the issuer has no metadata at " + strings.Join(addresses, " nor at "), Cause: last}
 }

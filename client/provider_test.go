@@ -448,7 +448,12 @@ func (p page) to(t testing.TB) string {
 // browser back to.
 func (b *browser) callbackOf(a *application) string {
 	b.t.Helper()
-	return b.get(b.get(a.URL + "/login").to(b.t)).to(b.t)
+	return b.callbackAt(a, "/login")
+}
+
+func (b *browser) callbackAt(a *application, login string) string {
+	b.t.Helper()
+	return b.get(b.get(a.URL + login).to(b.t)).to(b.t)
 }
 
 // signIn signs in and returns the callback's answer.

@@ -52,7 +52,9 @@ func margin(life time.Duration, name string) time.Duration {
 }
 
 // refresh exchanges a refresh token (RFC 6749 §6). before, if set, is the identity
-// that an ID token in the answer must repeat.
+// that an ID token in the answer must repeat. While the issuer's keys cannot be had,
+// an ID token is as good as none, and the one before stays: the refresh token is
+// spent, and who threw its successor away would sign the person out.
 //
 // An answer that is lost is asked for once more, at once: servers that rotate
 // refresh tokens give the same answer again for a little while.
@@ -72,6 +74,10 @@ func (c *Client) refresh(ctx context.Context, tokens Tokens, before *Identity) (
 	}
 	if err == nil && !next.IDToken.IsZero() && before != nil {
 		_, err = c.checkIDToken(ctx, op, next.IDToken.Reveal(), expected{accessToken: next.AccessToken.Reveal(), before: before})
+		if mayPass(err) {
+			c.config.Logger.WarnContext(ctx, "a renewed ID token cannot be checked and is not kept", "error", err)
+			next.IDToken, err = Secret{}, nil
+		}
 	}
 	if err != nil {
 		c.counters.failures.Add(1)
@@ -121,5 +127,11 @@ func (b *backoff) failed(err error) {
 
 func (b *backoff) pausing() bool { return time.Now().Before(b.until) }
 
-// err is that of the last attempt, with the time that is left of the pause.
-func (b *backoff) err() error { return withRetryAfter(b.last, time.Until(b.until)) }
+// err is that of the last attempt, with the time that is left of the pause; after
+// one that succeeded, that its token has ended already.
+func (b *backoff) err(op string) error {
+	if b.last == nil {
+		return &UnavailableError{Op: op, Cause: errors.New("the token that the issuer gave ended before it could be used")}
+	}
+	return withRetryAfter(b.last, time.Until(b.until))
+}

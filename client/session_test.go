@@ -189,7 +189,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"offline_access":             {client.ErrTokenExpired, 401},
 		"the ID token was refused":   {&client.InvalidError{Op: "code exchange", Detail: "the ID token was refused"}, 502},
 		"login: no: access_denied":   {&client.LoginError{Reason: client.Denied, Detail: "no", Code: "access_denied"}, 403},
-		"name the API in Resources":  {client.ErrForeignResource, 500},
+		"Transport's Resources":      {client.ErrForeignResource, 500},
 		"of another kind altogether": {errors.New("of another kind altogether"), 500},
 	} {
 		if got := test.err.Error(); !strings.Contains(got, want) || client.StatusOf(test.err) != test.status {
@@ -235,5 +235,28 @@ func TestLongAddressesToReturnTo(t *testing.T) {
 		if !slices.Contains([]string{target, "/"}, landed) || length < 1000 && landed != target {
 			t.Errorf("%d characters lead to %.20s", length, landed)
 		}
+	}
+}
+
+// TestLoginsFitIntoAHeader has somebody else's page open logins with long addresses to return to: the
+// browser's cookies stay small enough for the proxies on the way, and the newest login works.
+func TestLoginsFitIntoAHeader(t *testing.T) {
+	p := newProvider(t)
+	a := p.application(t, client.Config{})
+	b := newBrowser(t)
+	var last string
+	for range 12 {
+		last = b.callbackAt(a, "/login?return_to=/"+strings.Repeat("x", 1000))
+		size := 0
+		for name, cookie := range b.jar {
+			size += len(name) + len(cookie.Value) + len("=; ")
+		}
+		if size > 7<<10+100 || len(b.jar) < 1 {
+			t.Fatalf("%d cookies of %d bytes", len(b.jar), size)
+		}
+		time.Sleep(2 * time.Millisecond) // so that they have an order
+	}
+	if answer := b.get(last); answer.StatusCode != http.StatusSeeOther || b.me(a) == "" {
+		t.Errorf("%d, signed in as %q", answer.StatusCode, b.me(a))
 	}
 }

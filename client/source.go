@@ -82,7 +82,7 @@ func (s *Source) get(ctx context.Context, due func() bool) (Tokens, error) {
 			if usable {
 				return tokens, nil
 			}
-			return Tokens{}, s.backoff.err()
+			return Tokens{}, s.backoff.err("refresh")
 		}
 		if s.flight == nil {
 			flight := make(chan struct{})

@@ -189,3 +189,29 @@ func TestTokensAtRest(t *testing.T) {
 		}
 	}
 }
+
+// TestTokensThatHaveEndedAlready: when the issuer gives such a one, callers get an error and not nothing.
+func TestTokensThatHaveEndedAlready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, network := newDirectProvider(t)
+		source, _ := loggedIn(t, p, network, client.SourceConfig{})
+		_, credentials := service(t, p, network, client.Config{})
+		time.Sleep(11 * time.Minute)
+		p.change(func(p *provider) { p.life = 0 })
+		all := map[string]client.TokenSource{"source": source, "credentials": credentials}
+		for name, source := range all {
+			for range 3 {
+				tokens, err := source.Token(t.Context())
+				if client.StatusOf(err) != http.StatusServiceUnavailable || !tokens.AccessToken.IsZero() {
+					t.Errorf("%s: the token is %q, the error %v", name, tokens.AccessToken.Reveal(), err)
+				}
+			}
+		}
+		p.change(func(p *provider) { p.life = 600 })
+		for name, source := range all {
+			if tokens, err := source.Token(t.Context()); err != nil || tokens.AccessToken.IsZero() {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}

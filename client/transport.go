@@ -17,7 +17,7 @@ const maxDrained = 64 << 10
 
 // ErrForeignResource says that a request goes to none of a Transport's Resources,
 // and was not sent: the token is not for it.
-var ErrForeignResource = errors.New("client: the token is not for this address; name the API in Resources")
+var ErrForeignResource = errors.New("client: the token is not for this address; name the API by its URL in the Transport's Resources")
 
 // Transport is an http.RoundTripper that attaches access tokens to requests. A
 // request that is answered with 401 is sent once more with a new token, if there
@@ -52,7 +52,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 			return base.RoundTrip(request)
 		}
 		closeBody(request)
-		return nil, fmt.Errorf("%w (%s)", ErrForeignResource, request.URL.Host)
+		return nil, t.foreign(request.URL)
 	}
 	if request.Header.Get("Authorization") != "" {
 		closeBody(request)
@@ -74,6 +74,15 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	_, _ = io.CopyN(io.Discard, response.Body, maxDrained)
 	_ = response.Body.Close()
 	return base.RoundTrip(again)
+}
+
+// foreign says why a request was not sent.
+func (t *Transport) foreign(address *url.URL) error {
+	to := address.Scheme + "://" + address.Host
+	if address.Scheme == "http" && !t.InsecureAllowHTTP && !oauth.LoopbackHost(address.Hostname()) {
+		return fmt.Errorf("%w (%s is on plain http, which is for this machine only; use https, or say InsecureAllowHTTP)", ErrForeignResource, to)
+	}
+	return fmt.Errorf("%w (%s)", ErrForeignResource, to)
 }
 
 // again is the request with another token than the one that was refused, if there
@@ -154,7 +163,8 @@ func below(path, resource string) bool {
 		return false
 	}
 	for segment := range strings.SplitSeq(strings.ToLower(rest), "/") {
-		if segment == "." || segment == ".." || strings.Contains(segment, `\`) ||
+		name, _, _ := strings.Cut(segment, ";") // a parameter of the segment, which some servers take away first
+		if name == "." || name == ".." || strings.Contains(segment, `\`) ||
 			strings.Contains(segment, "%2e") || strings.Contains(segment, "%2f") || strings.Contains(segment, "%5c") {
 			return false
 		}

@@ -133,6 +133,7 @@ func TestTokensGoToTheirResourceOnly(t *testing.T) {
 	for _, address := range []string{
 		"https://evil.example/v1", "https://api.example.evil.example/v1", "https://api.example@evil.example/v1", "https://user@api.example/v1", "http://api.example/v1", "https://api.example:8443/v1",
 		"https://api.example/", "https://api.example/v2", "https://api.example/v10", "https://api.example/v1/../admin", "https://api.example/v1/%2e%2e/admin", "https://api.example/v1%2f..%2fadmin", "https://api.example/V1",
+		"https://api.example/v1/..;/admin", "https://api.example/v1/.;x=1/..;y=2/admin",
 		"https://[2001:db8::1]/", "http://127.0.0.1:8081/", "http://127.0.0.1/", "http://plain.example/x",
 	} {
 		response, err := (&http.Client{Transport: transport}).Get(address)
@@ -143,7 +144,7 @@ func TestTokensGoToTheirResourceOnly(t *testing.T) {
 	if len(canary.asked) != 0 {
 		t.Errorf("asked: %v", canary.asked)
 	}
-	for _, address := range []string{"https://api.example/v1", "https://API.example:443/v1/", "https://api.example/v1/a?b=..", "https://[2001:db8::1]:8443/x", "http://127.0.0.1:8080/x"} {
+	for _, address := range []string{"https://api.example/v1", "https://API.example:443/v1/", "https://api.example/v1/a;b=1?b=..", "https://[2001:db8::1]:8443/x", "http://127.0.0.1:8080/x"} {
 		if _, err := (&http.Client{Transport: transport}).Get(address); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -233,7 +234,7 @@ func TestChallenges(t *testing.T) {
 func TestStepUp(t *testing.T) {
 	for text, want := range map[string]string{
 		`Bearer error="insufficient_user_authentication", acr_values="gold silver", max_age="60"`: "[gold silver] true 1m0s  true",
-		`Bearer error="insufficient_user_authentication", max_age=0`:                              "[] false 0s login true",
+		`Bearer error="insufficient_user_authentication", max_age=0`:                              "[] false 1s login true",
 		`Bearer error="invalid_token"`:                                                            "[] false 0s  false", `DPoP error="insufficient_user_authentication"`: "[] false 0s  false",
 	} {
 		asked, is := client.ParseChallenges(http.Header{"Www-Authenticate": {text}})[0].StepUp()

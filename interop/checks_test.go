@@ -257,6 +257,7 @@ func ourClientChecks() []string {
 		"device-denied",
 		"client-credentials-for-a-resource",
 		"introspection-and-revocation",
+		"an-api-takes-its-tokens",
 		"registration",
 		"refusals-name-their-code",
 	}

@@ -29,6 +29,8 @@ const (
 	awkwardSecret = "a+secret: with %2B & = and ~ 0123456789"
 
 	thingsAPI = "https://things.example/api"
+	// opaqueThingsAPI is one whose tokens are opaque.
+	opaqueThingsAPI = "https://opaque.example/api"
 
 	accessTokenLife = 2 // seconds, so that renewals can be waited for
 )
@@ -59,6 +61,7 @@ func TestOurClient(t *testing.T) {
 	f.check("device-denied", f.deviceDenied)
 	f.check("client-credentials-for-a-resource", f.clientCredentials)
 	f.check("introspection-and-revocation", f.introspection)
+	f.check("an-api-takes-its-tokens", f.protectedAPI)
 	f.check("registration", f.registration)
 	f.check("refusals-name-their-code", f.refusals)
 	if wanted := ourClientChecks(); !slices.Equal(f.names, wanted) {

@@ -118,8 +118,8 @@ func New(client *http.Client, url string, config Config) *Set {
 // is empty. It fetches when there is nothing fresh, or when the kid is unknown,
 // and in both cases not before the floor has passed; then an unknown kid has no
 // keys. When the publisher cannot be reached, the last keys serve up to
-// MaxStale; after that the error is an [*Unavailable]. ctx ends the caller's
-// wait and not the fetch.
+// MaxStale; after that, and for a kid that is not among them, the error is an
+// [*Unavailable]: it may be new. ctx ends the caller's wait and not the fetch.
 func (s *Set) Keys(ctx context.Context, kid string, alg jose.Algorithm) ([]jose.PublicKey, error) {
 	found, _, err := s.Lookup(ctx, kid, alg)
 	return found, err
@@ -127,12 +127,17 @@ func (s *Set) Keys(ctx context.Context, kid string, alg jose.Algorithm) ([]jose.
 
 // Lookup is Keys, and the generation of the keys that it returns.
 func (s *Set) Lookup(ctx context.Context, kid string, alg jose.Algorithm) (found []jose.PublicKey, generation uint64, err error) {
+	var unreachable Unavailable
 	err = s.await(ctx, func() bool {
 		found, generation = s.match(kid, alg), s.generation
+		unreachable = Unavailable{RetryAfter: max(0, time.Until(s.nextAttempt)), Cause: s.lastErr}
 		return len(found) > 0
 	})
 	if err != nil {
 		return nil, 0, err
+	}
+	if len(found) == 0 && unreachable.Cause != nil {
+		return nil, 0, &unreachable
 	}
 	return found, generation, nil
 }

@@ -2,6 +2,8 @@ package oauth
 
 import (
 	"errors"
+	"mime"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -57,4 +59,19 @@ func MetadataURLs(issuer string) (server, provider string, err error) {
 	origin := uri.Scheme + "://" + uri.Host
 	path := strings.TrimSuffix(uri.EscapedPath(), "/") // both: "any terminating / MUST be removed"
 	return origin + "/.well-known/oauth-authorization-server" + path, origin + path + "/.well-known/openid-configuration", nil
+}
+
+// NothingPublished says that what was answered at one of [MetadataURLs] is no
+// metadata, but a refusal, a redirect or a page of whatever else serves the host:
+// then the issuer may publish at the other place. That it is busy or broken says
+// nothing.
+func NothingPublished(status int, header http.Header) bool {
+	switch {
+	case status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests:
+		return false
+	case status == http.StatusOK:
+		mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+		return err == nil && mediaType == "text/html"
+	}
+	return status >= 300 && status < 500
 }

@@ -1,6 +1,9 @@
 package oauth
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 func TestIssuerOrigins(t *testing.T) {
 	for _, good := range []string{"https://id.example", "https://id.example:8443", "http://127.0.0.1:8080", "http://[::1]:8080", "https://xn--bcher-kva.example"} {
@@ -37,6 +40,22 @@ func TestMetadataURLs(t *testing.T) {
 	for _, issuer := range []string{"", "as.test", "/t", "https:", "https://a b"} {
 		if _, _, err := MetadataURLs(issuer); err == nil {
 			t.Errorf("%q has metadata", issuer)
+		}
+	}
+}
+
+func TestNothingPublished(t *testing.T) {
+	for status, want := range map[int]bool{
+		301: true, 302: true, 307: true, 400: true, 401: true, 403: true, 404: true, 405: true, 410: true,
+		200: false, 201: false, 408: false, 425: false, 429: false, 500: false, 502: false, 503: false,
+	} {
+		if got := NothingPublished(status, http.Header{}); got != want {
+			t.Errorf("%d: %v", status, got)
+		}
+	}
+	for mediaType, want := range map[string]bool{"text/html; charset=utf-8": true, "TEXT/HTML": true, "application/json": false, "text/plain": false, "": false, ";": false} {
+		if got := NothingPublished(http.StatusOK, http.Header{"Content-Type": {mediaType}}); got != want {
+			t.Errorf("%q: %v", mediaType, got)
 		}
 	}
 }

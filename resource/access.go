@@ -8,7 +8,8 @@ import (
 	"gatehouse/token"
 )
 
-// Access is what a checked token allows.
+// Access is what a checked token allows. What it refers to, such as Scope and the
+// claims, is shared by all requests with the token: nobody may change it.
 type Access struct {
 	Issuer   string
 	ClientID string

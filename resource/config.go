@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/jose"
@@ -137,6 +138,9 @@ func (i *Issuer) check(allowHTTP bool) error {
 	if i.Identifier == "" {
 		return errors.New("resource: Issuer is missing; set it to the authorization server's issuer identifier")
 	}
+	if strings.Contains(i.Identifier, "?") { // RFC 8414 §2
+		return fmt.Errorf("resource: Issuer: %q has a query, which no issuer identifier has", i.Identifier)
+	}
 	for _, address := range []struct{ name, url string }{
 		{"Issuer", i.Identifier}, {"JWKSURI", i.JWKSURI}, {"IntrospectionURI", i.IntrospectionURI}, {"FeedURI", i.FeedURI},
 	} {
@@ -170,11 +174,12 @@ func (c *Config) rules(keys token.Keys, issuer string) (token.Rules, error) {
 	return rules, nil
 }
 
-// checkURL wants https, or http on this machine.
+// checkURL wants https, or http on this machine. Endpoints may have a query (RFC
+// 6749 §3.1, §3.2), never a fragment.
 func checkURL(text string, allowHTTP bool) error {
 	uri, err := url.Parse(text)
-	if err != nil || uri.Host == "" || uri.User != nil || uri.RawQuery != "" || uri.Fragment != "" {
-		return fmt.Errorf("%q is not a URL of scheme, host and path", text)
+	if err != nil || uri.Host == "" || uri.User != nil || strings.Contains(text, "#") {
+		return fmt.Errorf("%q is not a URL of scheme, host, path and query", text)
 	}
 	if uri.Scheme == "https" || uri.Scheme == "http" && (allowHTTP || oauth.LoopbackHost(uri.Hostname())) {
 		return nil

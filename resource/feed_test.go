@@ -2,7 +2,9 @@ package resource_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,6 +144,44 @@ func TestWithdrawnKeys(t *testing.T) {
 		if n := a.fetched.Load() - before; n != 0 || a.asked.Load() != 0 {
 			t.Errorf("%d fetches, %d questions", n, a.asked.Load())
 		}
+	})
+}
+
+// TestNewKeysThatCannotBeHad: a token under a key that was published while the issuer's keys cannot be
+// asked for is not called invalid, which would have its client throw it away.
+func TestNewKeysThatCannotBeHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAS()
+		var down atomic.Bool
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if down.Load() {
+				return nil, errors.New("no route")
+			}
+			return a.RoundTrip(r)
+		})
+		rs := a.server(t, func(c *resource.Config) { c.HTTPClient = &http.Client{Transport: transport} })
+		wants(t, ask(rs, a.jwt(t, nil), nothing), http.StatusOK, "")
+		next, err := jose.GenerateKey(jose.ES256, "es-2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.change(func(a *as) { a.keys = append(a.keys, next.Public()) })
+		down.Store(true)
+		time.Sleep(2 * time.Minute)
+		raw := claims{
+			"iss": asURL, "sub": "alice", "aud": audience, "client_id": "web", "jti": "new",
+			"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
+		}.signed(t, next, "at+jwt")
+		for range 3 {
+			w := ask(rs, raw, nothing)
+			if wants(t, w, http.StatusServiceUnavailable, "resource-keys-unavailable"); w.Header().Get("Retry-After") == "" {
+				t.Error("it does not say when to try again")
+			}
+		}
+		wants(t, ask(rs, a.jwt(t, nil), nothing), http.StatusOK, "") // the keys at hand serve
+		down.Store(false)
+		time.Sleep(time.Minute)
+		wants(t, ask(rs, raw, nothing), http.StatusOK, "")
 	})
 }
 

@@ -84,6 +84,44 @@ func TestSeveralIssuers(t *testing.T) {
 
 // TestMovedEndpoints has an issuer that comes to have other addresses, and answers at the old ones no
 // more, or still.
+// TestWhereEndpointsMayBe has issuers name their keys at addresses that some issuers do have, and at
+// some that none may.
+func TestWhereEndpointsMayBe(t *testing.T) {
+	for address, want := range map[string]int{
+		asURL + "/jwks?p=b2c_1_sign_in":    http.StatusOK, // RFC 6749 §3.1: a query is an endpoint's own
+		"https://keys.as.test/jwks":        http.StatusOK,
+		"http://as.test/jwks":              http.StatusServiceUnavailable,
+		"http://127.0.0.1/jwks":            http.StatusServiceUnavailable, // of this machine, not of the issuer's
+		"http://localhost:8080/jwks":       http.StatusServiceUnavailable,
+		"https://user:pass@as.test/jwks":   http.StatusServiceUnavailable,
+		"https://as.test/jwks#":            http.StatusServiceUnavailable,
+		"https://as.test/jwks#?p=fragment": http.StatusServiceUnavailable,
+		"file:///etc/passwd":               http.StatusServiceUnavailable,
+		"/jwks":                            http.StatusServiceUnavailable,
+	} {
+		t.Run(address, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAS()
+				fetched := ""
+				transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+					if r.URL.Path == "/.well-known/oauth-authorization-server" {
+						w := httptest.NewRecorder()
+						fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, asURL, address)
+						return w.Result(), nil
+					}
+					fetched = r.URL.String()
+					return a.RoundTrip(r)
+				})
+				rs := a.server(t, func(c *resource.Config) { c.HTTPClient = &http.Client{Transport: transport} })
+				wants(t, ask(rs, a.jwt(t, nil), nothing), want, "")
+				if want == http.StatusOK && fetched != address || want != http.StatusOK && fetched != "" {
+					t.Errorf("fetched %q", fetched)
+				}
+			})
+		})
+	}
+}
+
 func TestMovedEndpoints(t *testing.T) {
 	for _, gone := range []bool{true, false} {
 		t.Run(fmt.Sprint("gone: ", gone), func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,8 +110,8 @@ func (m *metadata) fetch(done chan struct{}) {
 	close(done)
 }
 
-// discover fetches the issuer's RFC 8414 metadata, or where that does not exist,
-// its OpenID Connect one.
+// discover fetches the issuer's RFC 8414 metadata, or where there is none, its
+// OpenID Connect one.
 func (m *metadata) discover(ctx context.Context) (endpoints, error) {
 	server, provider, err := oauth.MetadataURLs(m.issuer)
 	if err != nil {
@@ -139,7 +140,7 @@ func (m *metadata) fetchAt(ctx context.Context, address string) (found endpoints
 		return endpoints{}, false, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode == http.StatusNotFound {
+	if oauth.NothingPublished(response.StatusCode, response.Header) {
 		return endpoints{}, false, nil
 	}
 	if response.StatusCode != http.StatusOK {
@@ -178,7 +179,12 @@ func (m *metadata) endpoint(ctx context.Context, name, configured string, of fun
 	if address == "" {
 		return "", fmt.Errorf("the metadata of %s has no %s", m.issuer, name)
 	}
-	if err := checkURL(address, m.allowHTTP); err != nil {
+	err = checkURL(address, m.allowHTTP)
+	if err == nil && !m.allowHTTP && strings.HasPrefix(m.issuer, "https:") && !strings.HasPrefix(address, "https:") {
+		// An issuer that is elsewhere names nothing on this machine.
+		err = fmt.Errorf("%q does not use https, as its issuer does", address)
+	}
+	if err != nil {
 		return "", fmt.Errorf("metadata of %s: %s: %w", m.issuer, name, err)
 	}
 	return address, nil

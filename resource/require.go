@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/oauth"
+	"gatehouse/token"
 )
 
 // Require returns the middleware that lets requests through whose token has all
@@ -141,6 +143,10 @@ func (s *Server) audit(ctx context.Context, access *Access, err error, what ...s
 		line.AddAttrs(slog.String("decision", "refused"), slog.String("error_id", refusal.ID), slog.Int("status", refusal.Status))
 		if refusal.Cause != nil {
 			line.AddAttrs(slog.String("cause", refusal.Cause.Error()))
+		}
+		// The commonest mistake of a setup, which neither side can see alone.
+		if refused, is := errors.AsType[*token.Error](refusal.Cause); is && refused.Reason == token.WrongAudience {
+			line.AddAttrs(slog.String("expected_audience", s.config.Audience))
 		}
 	}
 	line.AddAttrs(what...)

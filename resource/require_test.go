@@ -269,7 +269,12 @@ func TestAuditLog(t *testing.T) {
 	if got := lines(); len(got) != 3 || len(got[2]) > 1000 {
 		t.Errorf("log %q", got)
 	}
-	for _, raw := range []string{good, forged} {
+	elsewhere := a.issuer.token(t, claims{"aud": "https://elsewhere.test"})
+	a.get("Bearer " + elsewhere)
+	if got := lines(); len(got) != 4 || !strings.Contains(got[3], `"expected_audience":"`+audience+`"`) || strings.Contains(got[1], "expected_audience") {
+		t.Errorf("log %q", got)
+	}
+	for _, raw := range []string{good, forged, elsewhere} {
 		for part := range strings.SplitSeq(raw, ".") {
 			if strings.Contains(a.log.String(), part) {
 				t.Errorf("the log has part of a token: %s", a.log)

@@ -101,6 +101,12 @@ func TestDiscovery(t *testing.T) {
 		"repeated member": {"", func(url string) map[string]string {
 			return map[string]string{"/.well-known/oauth-authorization-server": `{"issuer":"` + url + `","jwks_uri":"` + url + `/jwks","JWKS_URI":"x"}`}
 		}, http.StatusServiceUnavailable},
+		"a page at the RFC 8414 place": {"", func(url string) map[string]string {
+			return map[string]string{
+				"/.well-known/oauth-authorization-server": "<!doctype html><title>An application</title>",
+				"/.well-known/openid-configuration":       `{"issuer":"` + url + `","jwks_uri":"` + url + `/jwks"}`,
+			}
+		}, http.StatusOK},
 		"no metadata": {"", func(string) map[string]string { return nil }, http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -147,6 +147,11 @@ func (f *Follower) begun(b Beginning) (*reading, error) {
 	if !b.Snapshot && f.cursor == "" {
 		return nil, errNoMark
 	}
+	if b.Snapshot { // all that lives is told anew, and is to be, if this one breaks off
+		f.cursor = ""
+		// Else a set that is full stays so: a mark comes after what has no room.
+		f.set.Expire(time.Now())
+	}
 	return &reading{Follower: f}, nil
 }
 
@@ -175,7 +180,8 @@ func (r *reading) mark(m Mark) error {
 	}
 	r.last = m.At
 	r.cursor = m.Cursor
-	r.set.Expire(now)
+	// By the clock that is behind: what ours lets go too early is not told again.
+	r.set.Expire(time.Unix(min(m.At.Unix(), now.Unix()), 0))
 	// Another server's clock may be a little behind the one before.
 	r.asOf.Store(max(r.asOf.Load(), m.At.Unix()))
 	if now.Sub(m.At) > r.config.MaxAge {

@@ -54,8 +54,9 @@ type Config struct {
 	// MaxAge is how old the view may be that still answers; 0 means
 	// [DefaultMaxAge], which is also the most.
 	MaxAge time.Duration
-	// MaxEntries bounds what is kept; 0 means [DefaultMaxEntries]. A feed with
-	// more is not followed: all that is not known to have ended is unknown.
+	// MaxEntries bounds what is kept, with values of 256 bytes in the mean; 0 means
+	// [DefaultMaxEntries]. A feed with more is not followed: all that is not known
+	// to have ended is unknown.
 	MaxEntries int
 	// Skew is by how much the issuer's clock may be ahead of ours; 0 means
 	// [DefaultSkew], the bound is [MaxSkew]. Further ahead, nothing is known.

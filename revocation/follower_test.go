@@ -366,10 +366,43 @@ func TestFollowerIsBounded(t *testing.T) {
 			t.Errorf("%+v", f.Status())
 		}
 		p.mu.Lock()
-		p.serve = func(c *connection) { c.begin(true); c.beat() }
+		p.serve = func(c *connection) {
+			c.begin(true)
+			for i := range 10 {
+				_ = c.Entry(Entry{Claim: TokenID, Value: fmt.Sprint("later-", i), Expiry: time.Now().Add(time.Hour)})
+			}
+			c.beat()
+		}
 		p.mu.Unlock()
-		time.Sleep(time.Minute)
+		time.Sleep(15 * time.Minute) // the entries of before have expired
 		views(t, f, "x", Live)
+		if f.View(Token{ID: "later-9"}) != Revoked || f.Status().Entries != 10 {
+			t.Errorf("a snapshot that fits was not taken: %+v", f.Status())
+		}
+	})
+}
+
+// TestEntriesOutliveAClockThatIsAhead: entries expire by the issuer's clock, since they are not told
+// again when ours is set right.
+func TestEntriesOutliveAClockThatIsAhead(t *testing.T) {
+	const ahead = 10 * time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		p := &publisher{serve: func(c *connection) {
+			c.begin(c.cursor == "")
+			if c.cursor == "" {
+				_ = c.Entry(Entry{Claim: GrantHandle, Value: "ended", Expiry: time.Now().Add(5*time.Minute - ahead)})
+				c.mark(ahead)
+				return
+			}
+			c.mark(ahead)
+		}}
+		f := follow(t, p, nil)
+		defer f.Close()
+		time.Sleep(3 * time.Minute) // two more minutes until it expires by the issuer's clock
+		views(t, f, "ended", Revoked)
+		views(t, f, "x", Unknown) // the clocks are too far apart
+		time.Sleep(4 * time.Minute)
+		views(t, f, "ended", Unknown)
 	})
 }
 

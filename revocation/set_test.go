@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -99,6 +100,46 @@ func TestSetIsBounded(t *testing.T) {
 	}
 	if !s.Add(Entry{Claim: TokenID, Value: "new", Expiry: noon.Add(time.Hour)}) {
 		t.Error("there is no room after entries have left")
+	}
+}
+
+// TestSetOfAHostileIssuer has an issuer fill the set with long values, and put the
+// expiry of one entry off for ever.
+func TestSetOfAHostileIssuer(t *testing.T) {
+	s := NewSet(100)
+	kept := 0
+	for i := range 100 {
+		long := fmt.Sprintf("%d%s", i, strings.Repeat("x", 4000))
+		if s.Add(Entry{Claim: Subject, Value: long, Expiry: noon}) {
+			kept += len(long)
+		}
+	}
+	if kept > 100*meanValue+MaxLine || s.Len() == 0 {
+		t.Errorf("%d bytes are kept in %d entries", kept, s.Len())
+	}
+	s.Expire(noon.Add(2 * time.Minute))
+	for i := range 100 {
+		if !s.Add(Entry{Claim: Subject, Value: fmt.Sprint("user-", i), Expiry: noon.Add(time.Hour)}) {
+			t.Fatal("there is no room after the long ones have left")
+		}
+	}
+	for i := range 100_000 {
+		s.Add(Entry{Claim: Subject, Value: "user-7", Expiry: noon.Add(time.Duration(i) * time.Minute)})
+	}
+	noted := 0
+	for _, places := range s.leaving {
+		noted += len(places)
+	}
+	if most := 2*s.Len() + spareLeaving; noted > most || noted != s.noted {
+		t.Errorf("%d places are noted (counted %d), want at most %d", noted, s.noted, most)
+	}
+	s.Expire(noon.Add(90_000 * time.Minute))
+	if s.Len() != 1 || !s.Ended(Token{Subject: "user-7", IssuedAt: noon}) {
+		t.Errorf("%d entries are left, want the one that was put off", s.Len())
+	}
+	s.Expire(noon.Add(100_001 * time.Minute))
+	if s.Len() != 0 || s.bytes != 0 || s.noted != 0 {
+		t.Errorf("%d entries, %d bytes, %d places are left", s.Len(), s.bytes, s.noted)
 	}
 }
 

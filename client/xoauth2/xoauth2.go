@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"golang.org/x/oauth2"
 
@@ -73,5 +74,17 @@ func translate(err error) error {
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
 		return &client.UnavailableError{Op: op, Cause: errors.New(http.StatusText(status))}
 	}
-	return &client.RefusedError{Op: op, Status: status, Code: oauth.Code(refused.ErrorCode)}
+	return &client.RefusedError{Op: op, Status: status, Code: codeOf(refused.ErrorCode)}
+}
+
+// maxCode bounds an error code; the longest that is registered has 33 characters.
+const maxCode = 64
+
+// codeOf takes what looks like an error code: the server may have written anything
+// there, what it was sent too.
+func codeOf(text string) oauth.Code {
+	if len(text) > maxCode || strings.ContainsFunc(text, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') }) {
+		return "an error without a code"
+	}
+	return oauth.Code(text)
 }

@@ -70,6 +70,13 @@ func TestTheirsForUs(t *testing.T) {
 	if refused, ok := errors.AsType[*client.RefusedError](err); !ok || refused.Code != "invalid_client" || strings.Contains(err.Error(), "a-secret") {
 		t.Errorf("%v", err)
 	}
+	for _, code := range []string{"a-secret", "invalid_client\\r\\nlevel=INFO", strings.Repeat("x", 100)} {
+		body = `{"error":"` + code + `"}`
+		_, err = get(t.Context())
+		if refused, ok := errors.AsType[*client.RefusedError](err); !ok || refused.Status != http.StatusUnauthorized || strings.ContainsAny(err.Error(), "\r\n") || strings.Contains(err.Error(), "a-secret") || len(err.Error()) > 300 {
+			t.Errorf("%v", err)
+		}
+	}
 	status = http.StatusServiceUnavailable
 	if _, err = get(t.Context()); client.StatusOf(err) != http.StatusServiceUnavailable {
 		t.Errorf("%v", err)

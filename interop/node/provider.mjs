@@ -37,7 +37,10 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     pushedAuthorizationRequests: { enabled: true },
     resourceIndicators: {
       enabled: true,
-      getResourceServerInfo: () => ({ scope: 'things:read', accessTokenTTL: 600, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } }),
+      getResourceServerInfo: (ctx, indicator) => ({
+        scope: 'things:read', accessTokenTTL: 600, jwt: { sign: { alg: 'ES256' } },
+        accessTokenFormat: new URL(indicator).hostname.startsWith('opaque') ? 'opaque' : 'jwt',
+      }),
       defaultResource: (ctx, client, oneOf) => oneOf ?? [],
       useGrantedResource: () => true,
     },

@@ -68,7 +68,8 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *endpoint.Request) error
 // serveJWKS answers the key set (RFC 7517 §5). No key signs that was not in it
 // for as long as it may be kept.
 func (s *Server) serveJWKS(w http.ResponseWriter, r *endpoint.Request) error {
-	writeDocument(w, s.Keys.JWKS(r.Tenant.ID), s.Keys.JWKSCacheTime(r.Tenant.ID))
+	set, cacheTime := s.Keys.JWKS(r.Tenant.ID)
+	writeDocument(w, set, cacheTime)
 	return nil
 }
 

@@ -141,14 +141,12 @@ func (k *Keyring) Signer(tenant gatehouse.TenantID, algorithm jose.Algorithm) (*
 	return signer, found
 }
 
-// JWKS returns the published key set as JSON (RFC 7517 §5). The bytes are
-// shared and must not be changed.
-func (k *Keyring) JWKS(tenant gatehouse.TenantID) []byte { return k.mustHave(tenant).jwks }
-
-// JWKSCacheTime is how long clients may keep the key set: CacheTime, and
-// RevokedCacheTime for a day after a key was revoked.
-func (k *Keyring) JWKSCacheTime(tenant gatehouse.TenantID) time.Duration {
-	return k.mustHave(tenant).cache
+// JWKS returns the published key set as JSON (RFC 7517 §5), and how long clients
+// may keep it: CacheTime, and RevokedCacheTime for a day after a key was revoked.
+// The bytes are shared and must not be changed.
+func (k *Keyring) JWKS(tenant gatehouse.TenantID) (set []byte, cacheTime time.Duration) {
+	keys := k.mustHave(tenant)
+	return keys.jwks, keys.cache
 }
 
 // Verifiers returns the tenant's published keys as a source for the checker.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/keyring"
@@ -56,11 +57,21 @@ func load(t *testing.T, s keyring.Store, kek seal.Key, tenants ...gatehouse.Tena
 	return keys
 }
 
+func jwksOf(keys *keyring.Keyring, tenant gatehouse.TenantID) []byte {
+	set, _ := keys.JWKS(tenant)
+	return set
+}
+
+func cacheTimeOf(keys *keyring.Keyring, tenant gatehouse.TenantID) time.Duration {
+	_, cacheTime := keys.JWKS(tenant)
+	return cacheTime
+}
+
 // published returns the members of the tenant's key set.
 func published(t *testing.T, keys *keyring.Keyring) []map[string]any {
 	t.Helper()
 	var set struct{ Keys []map[string]any }
-	if err := json.Unmarshal(keys.JWKS(tenant), &set); err != nil {
+	if err := json.Unmarshal(jwksOf(keys, tenant), &set); err != nil {
 		t.Fatal(err)
 	}
 	return set.Keys
@@ -147,8 +158,8 @@ func TestTwoFirstStartsEndWithTheSameKeys(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	if string(rings[0].JWKS(tenant)) != string(rings[1].JWKS(tenant)) {
-		t.Errorf("two key sets:\n%s\n%s", rings[0].JWKS(tenant), rings[1].JWKS(tenant))
+	if string(jwksOf(rings[0], tenant)) != string(jwksOf(rings[1], tenant)) {
+		t.Errorf("two key sets:\n%s\n%s", jwksOf(rings[0], tenant), jwksOf(rings[1], tenant))
 	}
 	sealed := rings[0].SealRing(tenant, "x").Seal([]byte("text"), nil)
 	if text, opened := rings[1].SealRing(tenant, "x").Open(sealed, nil); !opened || string(text) != "text" {
@@ -191,7 +202,7 @@ func TestReopeningSignsWithTheSameKeys(t *testing.T) {
 		if _, err := parsed.Verify(found[0]); err != nil {
 			t.Error(err)
 		}
-		if string(before.JWKS(tenant)) != string(keys.JWKS(tenant)) {
+		if string(jwksOf(before, tenant)) != string(jwksOf(keys, tenant)) {
 			t.Error("the key set is another")
 		}
 	}

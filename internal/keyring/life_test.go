@@ -32,7 +32,7 @@ type keySet map[string]jose.PublicKey
 
 func fetch(t *testing.T, keys *keyring.Keyring) keySet {
 	t.Helper()
-	parsed, err := jose.ParseKeySet(keys.JWKS(tenant))
+	parsed, err := jose.ParseKeySet(jwksOf(keys, tenant))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func oneKeyOf(t *testing.T, place store.Config) {
 		if err := replica.Follow(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if set := fetch(t, replica); len(set) != 8 || string(replica.JWKS(tenant)) != string(replicas[0].JWKS(tenant)) {
+		if set := fetch(t, replica); len(set) != 8 || string(jwksOf(replica, tenant)) != string(jwksOf(replicas[0], tenant)) {
 			t.Errorf("a replica knows %d keys", len(set))
 		}
 	}
@@ -284,8 +284,8 @@ func TestRevocation(t *testing.T) {
 	replica, command := load(t, s, kek), load(t, s, kek)
 	signer, _ := replica.Signer(tenant, jose.ES256)
 	token := sign(t, replica, jose.ES256)
-	if replica.JWKSCacheTime(tenant) != 5*time.Minute {
-		t.Errorf("the key set may be kept for %v", replica.JWKSCacheTime(tenant))
+	if cacheTimeOf(replica, tenant) != 5*time.Minute {
+		t.Errorf("the key set may be kept for %v", cacheTimeOf(replica, tenant))
 	}
 	s.now = s.now.Add(time.Minute)
 	revoked, found, err := command.Revoke(t.Context(), tenant, signer.ID(), "cli")
@@ -303,8 +303,8 @@ func TestRevocation(t *testing.T) {
 		if fetch(t, keys).verifies(t, token) || !fetch(t, keys).verifies(t, sign(t, keys, jose.ES256)) {
 			t.Error("the key set is wrong")
 		}
-		if keys.JWKSCacheTime(tenant) != time.Minute {
-			t.Errorf("the key set may be kept for %v", keys.JWKSCacheTime(tenant))
+		if cacheTimeOf(keys, tenant) != time.Minute {
+			t.Errorf("the key set may be kept for %v", cacheTimeOf(keys, tenant))
 		}
 	}
 	if !slices.Equal(s.ended, []string{signer.ID()}) {
@@ -317,7 +317,7 @@ func TestRevocation(t *testing.T) {
 		t.Errorf("an unknown key: %v, %v", found, err)
 	}
 	s.now = s.now.Add(day)
-	if replica.JWKSCacheTime(tenant) != 5*time.Minute {
+	if cacheTimeOf(replica, tenant) != 5*time.Minute {
 		t.Error("the cache time stays short")
 	}
 

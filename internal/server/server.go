@@ -46,6 +46,7 @@ type Server struct {
 	tracer   *tracing.Tracer  // nil when nothing is traced
 	logouts  *authserver.Logouts
 	limits   listenerLimits
+	patience time.Duration    // of one request with the database
 	clock    func() time.Time // for what is not in the database
 }
 
@@ -73,6 +74,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	if database.Patience == 0 {
 		database.Patience = store.DefaultPatience // commands have more
 	}
+	s.patience = database.Patience
 	if s.tracer != nil {
 		database.Trace = s.tracer.Act
 	}
@@ -241,7 +243,7 @@ func (s *Server) assemble() error {
 
 // Handler serves every endpoint.
 func (s *Server) Handler() http.Handler {
-	var handler http.Handler = s.mux
+	handler := s.bounded(s.mux)
 	if s.config.Log.Access {
 		handler = AccessLog(s.log, handler)
 	}
@@ -249,6 +251,14 @@ func (s *Server) Handler() http.Handler {
 		handler = s.tracer.Handler(handler)
 	}
 	return handler
+}
+
+// bounded limits how long each request waits for the database in all, however often
+// it asks, so that it is answered within two seconds.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(store.WithPatience(r.Context(), s.patience)))
+	})
 }
 
 // Rows returns the endpoint table.

@@ -2,7 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,18 +185,34 @@ func (m *endings) latest(ctx context.Context) error {
 // join begins a reading, or waits for the one under way unless that is needless, and for the next
 // one if it began too early.
 func (m *endings) join(ctx context.Context, inTime func(began time.Duration) bool, needless func() bool) error {
+	asker := patienceOf(ctx)
+	defer asker.spent(time.Now())
+	limit := asker.within(never)
+	if limit <= 0 {
+		return errSpent
+	}
+	var late <-chan time.Time
+	if limit < never {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
 	for {
 		r, ours := m.begin()
-		if ours {
+		switch {
+		case ours && late == nil:
 			m.run(ctx, r)
 			return r.err
-		}
-		if needless() {
+		case ours: // it goes on for the others when we have to leave
+			go m.run(WithPatience(ctx, 0), r)
+		case needless():
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-late:
+			return errSpent
 		case <-r.done:
 			if inTime(r.began) {
 				return r.err
@@ -227,8 +244,10 @@ func (m *endings) begin() (r *reading, ours bool) {
 
 // run reads. Others may wait for it, so it goes on when the caller's request has ended.
 func (m *endings) run(ctx context.Context, r *reading) {
-	r.err = errors.New("reading what has ended was cut off") // unless it returns
 	defer func() {
+		if p := recover(); p != nil {
+			r.err = fmt.Errorf("reading what has ended panicked: %v\n%s", p, debug.Stack())
+		}
 		m.mu.Lock()
 		m.reading = nil
 		m.mu.Unlock()

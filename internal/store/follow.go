@@ -126,7 +126,8 @@ func (s *Store) FollowEndings(ctx context.Context, tenant gatehouse.TenantID, pl
 	if err := m.latest(ctx); err != nil {
 		return err
 	}
-	if place > m.log.end() { // the database went back since it gave this place
+	ctx = WithPatience(ctx, 0) // from here on it is about news, however long
+	if place > m.log.end() {   // the database went back since it gave this place
 		if _, err := s.numberAnew(ctx, place); err != nil {
 			return err
 		}

@@ -105,7 +105,7 @@ func (s *Store) changeCount(ctx context.Context, now time.Duration) (int64, erro
 	switch {
 	case err == nil:
 		snap.isThere(now)
-	case errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && snap.answered.Load() <= int64(now): // else a later one was answered
+	case errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && !errors.Is(err, errSpent) && snap.answered.Load() <= int64(now): // else a later one was answered
 		snap.away.Store(&absence{err, time.Since(snap.started)})
 	}
 	return counter, err

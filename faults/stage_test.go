@@ -43,6 +43,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	if built, err = build("..", directory, nil); err != nil {
 		return 1, err
 	}
+	defer machine.feel()()
 	return m.Run(), nil
 }
 

@@ -75,9 +75,10 @@ type endings struct {
 
 	mu      sync.Mutex
 	reading *reading // under way
-	// counter is what the last reading found of the numbers that the database has given; fullSince
+	// counter is what the last reading found of the numbers that the database has given, fullSince
 	// when it found too many endings. Only a reading uses them.
 	counter   int64
+	server    int64 // that told it, as Store.counter has it
 	fullSince time.Time
 
 	log endingLog
@@ -261,12 +262,16 @@ func (m *endings) run(ctx context.Context, r *reading) {
 // read brings the memory and the log up to date. There is one reading at a time.
 func (m *endings) read(ctx context.Context) error {
 	asOf := m.store.Now()
-	counter, err := m.store.endingCounter(ctx)
+	counter, server, err := m.store.counter(ctx, "following what has ended", sqlSeq, pgSeq)
 	if err != nil {
 		return err
 	}
 	if counter < m.counter { // a failover lost acts, and numbers are given again
-		if counter, err = m.store.numberAnew(ctx, m.counter); err != nil {
+		if counter, err = m.numberAnew(ctx, m.counter); err != nil {
+			return err
+		}
+	} else if m.server != 0 && server != m.server { // perhaps one did, and the numbers have caught up
+		if counter, err = m.compare(ctx, counter, asOf); err != nil {
 			return err
 		}
 	}
@@ -292,7 +297,7 @@ func (m *endings) read(ctx context.Context) error {
 		}
 		k.complete.Store(true)
 	}
-	m.counter = counter
+	m.counter, m.server = counter, server
 	k.tidy(asOf)
 	if k.full.Load() && m.fullSince.IsZero() {
 		m.fullSince = asOf

@@ -34,8 +34,9 @@ type Server struct {
 	config   Config
 	log      *slog.Logger
 	store    *store.Store
-	redis    *kvredis.Store  // nil when there is none
-	shared   *sharedCounters // nil without Redis
+	redis    *kvredis.Store   // nil when there is none
+	shared   *sharedCounters  // nil without Redis
+	leases   *endpoint.Leases // nil where there is one server
 	mux      *endpoint.Mux
 	protocol *authserver.Server
 	keys     *keyring.Keyring
@@ -222,16 +223,16 @@ func (s *Server) assemble() error {
 		box.Suffix = "-" + public.Port() // cookies do not know ports
 	}
 	pages := login.NewPages(box)
-	s.shared = s.shareCounters()
+	s.shared, s.leases = s.shareCounters(), s.shareLimits()
 	s.metrics = s.newMetrics()
 	counted, places := counting{s.store, s.metrics}, newTenancy(s.store, s.keys, public)
 	s.protocol = authserver.New(authserver.Config{
 		Store: counted, Keys: s.keys, Box: box, Pages: pages, Hosts: places, Log: s.log,
 		// Slots of its own: client secrets never wait for passwords.
-		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
+		Hasher: secret.NewHasher(secret.Params{Slots: 1}), Leases: s.leases,
 	})
 	s.logouts = &authserver.Logouts{Server: s.protocol, HTTP: s.outbound.HTTP(), Tenant: places.tenant, Told: s.toldLogout}
-	people := login.New(login.Config{Pages: pages, Store: counted, Flow: s.protocol, Passwords: s.hasher, Counters: s.counters()})
+	people := login.New(login.Config{Pages: pages, Store: counted, Flow: s.protocol, Passwords: s.hasher, Counters: s.counters(), Leases: s.leases})
 	rows := slices.Concat(s.protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
 		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.told(s.answered(rows)),

@@ -156,7 +156,7 @@ func (w *witness) refused(during time.Duration) {
 	for _, a := range w.accounts {
 		for what, ask := range w.asks(a) {
 			group.Go(func() {
-				for time.Now().Before(end) {
+				for first := true; first || time.Now().Before(end); first = false {
 					asked := time.Now()
 					said, err := ask()
 					if took := overdue(asked, told); err != nil || !said.notNow() || took > 0 {

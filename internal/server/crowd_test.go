@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -156,4 +157,39 @@ func TestNothingIsKeptOfACrowd(t *testing.T) {
 		})
 	}
 	runtime.KeepAlive(s)
+}
+
+// farAway is a connection of which only the address matters.
+type farAway struct {
+	net.Conn
+	address net.Addr
+}
+
+func (f *farAway) RemoteAddr() net.Addr { return f.address }
+func (f *farAway) Close() error         { return nil }
+
+// TestNothingIsKeptOfACrowdOfConnections: each comes from a network of its own. Some
+// are closed by their callers, the others by us.
+func TestNothingIsKeptOfACrowdOfConnections(t *testing.T) {
+	spec.Covers(t, "DS-04")
+	const limit = 50
+	c := newConnections(limit)
+	var closed atomic.Int64
+	grown := crowd.Grows(forerunners, func(n int) {
+		address := net.IP{0x20, 0x01, 0x0d, 0xb8, byte(n >> 16), byte(n >> 8), byte(n), 0, 0, 0, 0, 0, 0, 0, 0, 1}
+		conn := &farAway{address: &net.TCPAddr{IP: address, Port: 1 + n%60_000}}
+		if surplus := c.note(conn, http.StateNew); surplus != nil {
+			closed.Add(1)
+		}
+		if n%2 == 0 {
+			c.note(conn, http.StateActive)
+			c.note(conn, http.StateClosed)
+		}
+	})
+	if grown > crowd.Keeps {
+		t.Errorf("%d strangers left %d bytes behind", crowd.Size(), grown)
+	}
+	if len(c.open) > limit || len(c.networks) > limit || closed.Load() == 0 {
+		t.Errorf("%d connections of %d networks are open, and %d were closed", len(c.open), len(c.networks), closed.Load())
+	}
 }

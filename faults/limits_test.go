@@ -91,9 +91,10 @@ func TestTwoServersKeepOneLimit(t *testing.T) {
 					t.Errorf("%s: %d passed at one server in %v", what, passed, time.Since(begin))
 				}
 				begin = time.Now()
-				// Time for a lease, of one request, to be told each time.
-				passed := until(there, 200*time.Millisecond)
-				if took := time.Since(begin); passed > burst/3+int(took/time.Second) {
+				// Time for a lease, of one request, to be told each time, also on a machine
+				// that does much else.
+				passed := until(there, 500*time.Millisecond)
+				if took := time.Since(begin); passed > burst/2+int(took/time.Second) {
 					t.Errorf("%s: %d more passed at the other server in %v", what, passed, took)
 				}
 			}

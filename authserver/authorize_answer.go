@@ -12,9 +12,16 @@ import (
 )
 
 // answerRefusals sends the refusals of a request whose redirect URI is
-// trusted to that URI (RFC 6749 §4.1.2.1).
+// trusted to that URI (RFC 6749 §4.1.2.1). That we cannot go on at the moment is
+// no refusal to a person who has come further than the request: they are told so
+// on a page, and sending the form again goes on where they were.
 func (s *Server) answerRefusals(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) {
+	underWay := in.Stage == interaction.StageResume || in.Stage == interaction.StageConsent
 	r.AnswerRefusals(func(w http.ResponseWriter, e *oauth.Error) {
+		if underWay && e.Status == http.StatusServiceUnavailable {
+			s.Pages.Error(w, r, e)
+			return
+		}
 		s.respond(w, r, client, in, []oauth.Param{{Name: "error", Value: string(e.Code)}, {Name: "error_description", Value: e.Public()}})
 	})
 }

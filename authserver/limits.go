@@ -23,10 +23,12 @@ type limits struct {
 	guesses *endpoint.Limiter
 }
 
-func newLimits(now func() time.Time) limits {
+// newLimits makes the limits, which servers keep together by leases, if there are
+// any.
+func newLimits(now func() time.Time, leases *endpoint.Leases) limits {
 	return limits{
-		token: endpoint.NewLimiter(now), introspection: endpoint.NewLimiter(now), revocation: endpoint.NewLimiter(now),
-		feed: endpoint.NewLimiter(now), logins: endpoint.NewLimiter(now), guesses: endpoint.NewLimiter(now),
+		token: leases.Limiter("token", now), introspection: leases.Limiter("introspection", now), revocation: leases.Limiter("revocation", now),
+		feed: leases.Limiter("feed", now), logins: leases.Limiter("client login", now), guesses: leases.Limiter("guess", now),
 	}
 }
 

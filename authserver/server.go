@@ -75,6 +75,9 @@ type Config struct {
 	// Hasher verifies client secrets that were registered too short to be
 	// kept as SHA-256. Its slots are not those of the login form.
 	Hasher *secret.Hasher
+	// Leases have servers keep rate limits together; nil has this one keep them
+	// for itself.
+	Leases *endpoint.Leases
 	Log    *slog.Logger
 }
 
@@ -89,7 +92,7 @@ type Server struct {
 
 // New makes a Server.
 func New(config Config) *Server {
-	return &Server{Config: config, limits: newLimits(config.Store.Now), feeds: newFeeds()}
+	return &Server{Config: config, limits: newLimits(config.Store.Now, config.Leases), feeds: newFeeds()}
 }
 
 // Rows returns the endpoint table. Discovery is derived from it.

@@ -145,13 +145,16 @@ func (c *Client) sealTransaction(t Transaction) (name, value string, err error) 
 		return "", "", fmt.Errorf("client: encoding a transaction: %w", err)
 	}
 	sealed := c.sealer.Seal(plain, transactionBinding(t.State))
-	began := fmt.Sprintf("%0*s", beganLength, strconv.FormatInt(t.Began.UnixMilli(), 36))
-	value = began + "." + base64.RawURLEncoding.EncodeToString(sealed)
+	value = beganAt(t) + "." + base64.RawURLEncoding.EncodeToString(sealed)
 	name = c.cookies.transaction + transactionTag(t.State)
 	if len(name)+len(value) > maxCookieBytes {
 		return "", "", &LoginError{Reason: BadCallback, Detail: "the login asks for too much to be kept in a cookie: shorten the address to return to, the scope or the resources"}
 	}
 	return name, value, nil
+}
+
+func beganAt(t Transaction) string {
+	return fmt.Sprintf("%0*s", beganLength, strconv.FormatInt(t.Began.UnixMilli(), 36))
 }
 
 func transactionBinding(state string) []byte { return []byte("transaction " + state) }
@@ -163,13 +166,13 @@ func (c *Client) openTransaction(r *http.Request, state string) (Transaction, bo
 	if state == "" || err != nil {
 		return t, false
 	}
-	_, text, _ := strings.Cut(cookie.Value, ".")
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	began, text, _ := strings.Cut(cookie.Value, ".")
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return t, false
 	}
 	plain, opened := c.sealer.Open(sealed, transactionBinding(state))
-	if !opened || json.Unmarshal(plain, &t) != nil || time.Since(t.Began) > LoginLife {
+	if !opened || json.Unmarshal(plain, &t) != nil || began != beganAt(t) || time.Since(t.Began) > LoginLife {
 		return t, false
 	}
 	return t, true

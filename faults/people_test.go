@@ -122,6 +122,14 @@ func (p *person) silently(at *server) (code, problem string, err error) {
 // returns the code.
 func (p *person) allows(at *server) (code string, err error) {
 	page, err := p.open(at, http.MethodGet, authorization(p.scope, "consent"), nil)
+	return p.goesOn(at, page, err)
+}
+
+// goesOn goes on from a page, or a redirect, to the code.
+func (p *person) goesOn(at *server, page answer, err error) (code string, _ error) {
+	if location := page.header.Get("Location"); err == nil && strings.HasPrefix(location, "/") {
+		page, err = p.open(at, http.MethodGet, location, nil)
+	}
 	if form, asked := page.form("/login", "username", p.name, "password", password); asked && err == nil {
 		page, err = p.open(at, http.MethodPost, "/login", form)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -43,6 +45,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	if built, err = build("..", directory, nil); err != nil {
 		return 1, err
 	}
+	defer machine.feel()()
 	return m.Run(), nil
 }
 
@@ -256,15 +259,34 @@ func onEach(t *testing.T, test func(t *testing.T, database string, servers int))
 	})
 }
 
+const (
+	// firstPort and ports are where servers listen: below those that systems give to
+	// outgoing connections, one of which could take the port before the server does.
+	firstPort, ports = 20_000, 10_000
+	portTries        = 1000
+)
+
+// given are the ports that were given to a server: never to another, too, since it
+// may be between two starts.
+var given sync.Map
+
 // freeAddress returns a loopback address on which nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range portTries {
+		port := firstPort + rand.IntN(ports)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			continue
+		}
+		defer listener.Close()
+		return listener.Addr().String()
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // environment is ours without the variables that would configure the server.

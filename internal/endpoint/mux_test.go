@@ -225,8 +225,21 @@ func TestACallerWhoLeft(t *testing.T) {
 func TestOutageRowsServeTenantsThatWereKnown(t *testing.T) {
 	keys := row("jwks", "/jwks", http.MethodGet)
 	keys.Outage = true
-	b := newBench(t, keys, row("token", "/token", http.MethodGet))
+	page := row("page", "/page", http.MethodGet)
+	page.Errors = func(w http.ResponseWriter, r *Request, e *oauth.Error) {
+		w.WriteHeader(e.Status)
+		_, _ = fmt.Fprintf(w, "the page of %s at %s", r.Tenant.ID, r.Path("/page"))
+	}
+	b := newBench(t, keys, page, row("token", "/token", http.MethodGet))
 	b.tenancy.err = errors.New("the database is away")
+	for path, want := range map[string]string{"/page": "the page of default at /page", "/t/blue/page": "the page of blue at /t/blue/page"} {
+		if w := b.ask(http.MethodGet, path); w.Code != http.StatusInternalServerError || w.Body.String() != want {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if last := b.refused[len(b.refused)-1]; last.Endpoint != "page" || last.Tenant == "" {
+		t.Errorf("the refusal is told of %q at %q", last.Tenant, last.Endpoint)
+	}
 	for path, want := range map[string]int{
 		"/jwks": http.StatusOK, "/t/blue/jwks": http.StatusOK,
 		"/token": http.StatusInternalServerError, "/t/blue/token": http.StatusInternalServerError, "/jwks/": http.StatusInternalServerError,
@@ -236,6 +249,9 @@ func TestOutageRowsServeTenantsThatWereKnown(t *testing.T) {
 		}
 	}
 	b.tenancy.forgotten = true
+	if w := b.ask(http.MethodGet, "/page"); !strings.Contains(w.Body.String(), "server_error") {
+		t.Errorf("a page of a tenant that was never known: %d %s", w.Code, w.Body)
+	}
 	if w := b.ask(http.MethodGet, "/jwks"); w.Code != http.StatusInternalServerError {
 		t.Errorf("of a tenant that was never known: %d", w.Code)
 	}

@@ -112,7 +112,7 @@ func things(t *testing.T, by *keyring.Keyring) []made {
 // made: everything is good until its expiry, at either replica and by every
 // key set that a client may still keep.
 func TestAYearOfRotations(t *testing.T) {
-	spec.Covers(t, "OIDCC-10.1.1-2")
+	spec.Covers(t, "OIDCC-10.1.1-2", "FT-25")
 	synctest.Test(t, func(t *testing.T) {
 		s, kek := newShelf(), newKEK(t)
 		s.clock = func() time.Time { return time.Now().UTC() }

@@ -31,6 +31,9 @@ type Config struct {
 	Passwords passwords
 	// Counters keep failed attempts; losing them forgives them.
 	Counters counters
+	// Leases have servers limit the failures of an address together; nil has this
+	// one do so for itself.
+	Leases *endpoint.Leases
 	// Places names where addresses are; the account page shows the addresses
 	// themselves when nil.
 	Places places
@@ -50,7 +53,7 @@ type Endpoints struct {
 // New makes Endpoints.
 func New(config Config) *Endpoints {
 	box := config.Pages.box
-	return &Endpoints{Config: config, box: box, throttle: newThrottle(config.Counters, box.Now), failures: endpoint.NewLimiter(box.Now), shares: newShares()}
+	return &Endpoints{Config: config, box: box, throttle: newThrottle(config.Counters, box.Now), failures: config.Leases.Limiter("login", box.Now), shares: newShares()}
 }
 
 // Rows returns the endpoint table.

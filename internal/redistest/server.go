@@ -61,7 +61,7 @@ type Server struct {
 func Start(t testing.TB, arguments ...string) *Server {
 	t.Helper()
 	Need(t)
-	s := &Server{Dir: t.TempDir(), program: "redis-server", arguments: append([]string{"--save", "", "--appendonly", "no"}, arguments...)}
+	s := &Server{Dir: t.TempDir(), program: "redis-server", arguments: append([]string{"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, arguments...)}
 	s.begin(t)
 	return s
 }
@@ -253,35 +253,4 @@ func freePort(t testing.TB) int {
 	}
 	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).Port
-}
-
-// Cluster starts masters that share all slots among them.
-func Cluster(t testing.TB, masters int) []*Server {
-	t.Helper()
-	servers := make([]*Server, masters)
-	for i := range servers {
-		servers[i] = Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", strconv.Itoa(freePort(t)))
-	}
-	const slots = 16384
-	for i, s := range servers {
-		s.Do(t, "CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(i*slots/masters), strconv.Itoa((i+1)*slots/masters-1))
-		if i > 0 {
-			bus := s.arguments[len(s.arguments)-1]
-			servers[0].Do(t, "CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(s.Port), bus)
-		}
-	}
-	for deadline := time.Now().Add(startTime); ; time.Sleep(50 * time.Millisecond) {
-		whole := 0
-		for _, s := range servers {
-			if info := s.Do(t, "CLUSTER", "INFO"); strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_size:%d", masters)) {
-				whole++
-			}
-		}
-		if whole == masters {
-			return servers
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the cluster does not come together")
-		}
-	}
 }

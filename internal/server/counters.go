@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/internal/endpoint"
 	"gatehouse/kv"
 )
 
@@ -30,6 +31,18 @@ func (s *Server) counters() counterStore {
 		return s.store.KV()
 	}
 	return kv.NewMemory(kv.MemoryConfig{})
+}
+
+// shareLimits makes what has servers keep rate limits together, or nil on SQLite
+// without Redis, where there is one server.
+func (s *Server) shareLimits() *endpoint.Leases {
+	switch {
+	case s.redis != nil:
+		return endpoint.NewLeases(s.redis, s.log)
+	case s.config.OnPostgres():
+		return endpoint.NewLeases(s.store.KV(), s.log)
+	}
+	return nil
 }
 
 // shareCounters makes what counts in Redis, or nil without one.

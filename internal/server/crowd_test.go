@@ -4,96 +4,24 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"gatehouse"
+	"gatehouse/internal/crowd"
 	"gatehouse/internal/spec"
 	"gatehouse/oauth"
 )
 
-const (
-	// crowd is how many strangers of each kind come, and crowdNightly how many
-	// when there is time.
-	crowd, crowdNightly = 1_200, 1_000_000
-	// forerunners fill what has a fixed size, such as the ring of refusals.
-	forerunners = keptRefusals + 200
-	// crowdKeeps is how much more of the heap may be taken afterwards, in bytes.
-	// What keeps every one of a small crowd takes more, which
-	// TestTheMeasureSeesALeak shows.
-	crowdKeeps = 64 << 10
-)
-
-func crowdSize() int {
-	switch {
-	case os.Getenv("GATEHOUSE_TEST_NIGHTLY") != "1":
-		return crowd
-	case raced:
-		return crowdNightly / 50
-	}
-	return crowdNightly
-}
-
-// taken is how much of the heap is in use.
-func taken() int64 {
-	var stats runtime.MemStats
-	for range 3 { // pools give back what they hold at the second collection
-		runtime.GC()
-	}
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
-}
-
-// crowded sends strangers first to last, several at once.
-func crowded(first, last int, send func(n int)) {
-	var callers sync.WaitGroup
-	const callersAtOnce = 4
-	for caller := range callersAtOnce {
-		callers.Go(func() {
-			for n := first + caller; n < last; n += callersAtOnce {
-				send(n)
-			}
-		})
-	}
-	callers.Wait()
-}
-
-// grows returns by how much the heap grew while a crowd came.
-func grows(send func(n int)) int64 {
-	crowded(0, forerunners, send)
-	before := taken()
-	crowded(forerunners, forerunners+crowdSize(), send)
-	return taken() - before
-}
-
-func TestTheMeasureSeesALeak(t *testing.T) {
-	var mu sync.Mutex
-	leak := map[string]bool{}
-	grown := grows(func(n int) {
-		mu.Lock()
-		defer mu.Unlock()
-		leak[name(n)] = true
-	})
-	if grown <= crowdKeeps {
-		t.Errorf("%d names were kept in %d bytes, which the measure does not see", len(leak), grown)
-	}
-	runtime.KeepAlive(leak)
-}
-
-// name is as long as the name of a tenant can be: of all that strangers choose,
-// the shortest.
-func name(n int) string { return fmt.Sprintf("stranger-%031d", n) }
-
-// long is what strangers choose where they may choose much.
-func long(n int) string { return name(n) + strings.Repeat("x", 200) }
+// forerunners fill what has a fixed size, such as the ring of refusals.
+const forerunners = keptRefusals + 200
 
 // TestNothingIsKeptOfACrowd: whatever a stranger can choose, a million of them
 // leave no more behind than a few.
@@ -141,61 +69,61 @@ func TestNothingIsKeptOfACrowd(t *testing.T) {
 		want int
 	}{
 		{"client ids", func(n int) *httptest.ResponseRecorder {
-			return ask("POST", "/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {long(n)}, "client_secret": {"x"}}, nil)
+			return ask("POST", "/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {crowd.Long(n)}, "client_secret": {"x"}}, nil)
 		}, 401},
 		{"client secrets", func(n int) *httptest.ResponseRecorder {
-			return ask("POST", "/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"web"}, "client_secret": {long(n)}}, nil)
+			return ask("POST", "/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"web"}, "client_secret": {crowd.Long(n)}}, nil)
 		}, 401},
 		{"codes", func(n int) *httptest.ResponseRecorder {
-			return ask("POST", "/token", url.Values{"grant_type": {"authorization_code"}, "code": {"ghc_" + segment(long(n))[:123]}}, web)
+			return ask("POST", "/token", url.Values{"grant_type": {"authorization_code"}, "code": {"ghc_" + segment(crowd.Long(n))[:123]}}, web)
 		}, 400},
 		{"grant types", func(n int) *httptest.ResponseRecorder {
-			return ask("POST", "/token", url.Values{"grant_type": {long(n)}}, web)
+			return ask("POST", "/token", url.Values{"grant_type": {crowd.Long(n)}}, web)
 		}, 400},
 		{"tokens to revoke", func(n int) *httptest.ResponseRecorder {
-			return ask("POST", "/revoke", url.Values{"token": {"ghr_" + segment(long(n))}}, web)
+			return ask("POST", "/revoke", url.Values{"token": {"ghr_" + segment(crowd.Long(n))}}, web)
 		}, 200},
 		{"kids of bearer tokens", func(n int) *httptest.ResponseRecorder {
-			head := segment(`{"typ":"at+jwt","alg":"ES256","kid":"` + long(n) + `"}`)
-			return ask("GET", "/userinfo", nil, bearer(head+"."+segment(`{"iss":"http://127.0.0.1:8080","jti":"`+long(n)+`"}`)+"."+strings.Repeat("A", 86)))
+			head := segment(`{"typ":"at+jwt","alg":"ES256","kid":"` + crowd.Long(n) + `"}`)
+			return ask("GET", "/userinfo", nil, bearer(head+"."+segment(`{"iss":"http://127.0.0.1:8080","jti":"`+crowd.Long(n)+`"}`)+"."+strings.Repeat("A", 86)))
 		}, 401},
 		{"opaque tokens", func(n int) *httptest.ResponseRecorder {
-			return ask("GET", "/userinfo", nil, bearer("gha_"+segment(long(n))))
+			return ask("GET", "/userinfo", nil, bearer("gha_"+segment(crowd.Long(n))))
 		}, 401},
 		{"clients of requests", func(n int) *httptest.ResponseRecorder {
-			return ask("GET", authorization("client_id", long(n)), nil, nil)
+			return ask("GET", authorization("client_id", crowd.Long(n)), nil, nil)
 		}, 400},
 		{"redirect URIs", func(n int) *httptest.ResponseRecorder {
-			return ask("GET", authorization("redirect_uri", "https://app.example/"+long(n)), nil, nil)
+			return ask("GET", authorization("redirect_uri", "https://app.example/"+crowd.Long(n)), nil, nil)
 		}, 400},
 		{"requests that nobody finishes", func(n int) *httptest.ResponseRecorder {
-			return ask("GET", authorization("state", long(n)), nil, nil)
+			return ask("GET", authorization("state", crowd.Long(n)), nil, nil)
 		}, 303},
 		{"interactions", func(n int) *httptest.ResponseRecorder {
-			return ask("GET", "/login?i="+segment(long(n)), nil, nil)
+			return ask("GET", "/login?i="+segment(crowd.Long(n)), nil, nil)
 		}, 400},
 		{"cookies", func(n int) *httptest.ResponseRecorder {
 			return ask("GET", authorization(), nil, func(r *http.Request) {
 				for _, kind := range []string{"session", "browser"} { // of the right length, so that it is looked for
 					r.AddCookie(&http.Cookie{Name: "gh-" + kind + "-default-8080", Value: fmt.Sprintf("%043d", n)})
 				}
-				r.AddCookie(&http.Cookie{Name: "gh-session-" + name(n) + "-8080", Value: "x"})
+				r.AddCookie(&http.Cookie{Name: "gh-session-" + crowd.Name(n) + "-8080", Value: "x"})
 			})
 		}, 303},
 		{"hosts", func(n int) *httptest.ResponseRecorder {
-			return ask("GET", "/jwks", nil, func(r *http.Request) { r.Host = name(n) + ".example" })
+			return ask("GET", "/jwks", nil, func(r *http.Request) { r.Host = crowd.Name(n) + ".example" })
 		}, 200},
-		{"tenants", func(n int) *httptest.ResponseRecorder { return ask("GET", "/t/"+name(n)+"/jwks", nil, nil) }, 404},
+		{"tenants", func(n int) *httptest.ResponseRecorder { return ask("GET", "/t/"+crowd.Name(n)+"/jwks", nil, nil) }, 404},
 		{"tenants' metadata", func(n int) *httptest.ResponseRecorder {
-			return ask("GET", "/.well-known/oauth-authorization-server/t/"+name(n), nil, nil)
+			return ask("GET", "/.well-known/oauth-authorization-server/t/"+crowd.Name(n), nil, nil)
 		}, 404},
-		{"paths", func(n int) *httptest.ResponseRecorder { return ask("GET", "/"+long(n), nil, nil) }, 404},
+		{"paths", func(n int) *httptest.ResponseRecorder { return ask("GET", "/"+crowd.Long(n), nil, nil) }, 404},
 		{"methods", func(n int) *httptest.ResponseRecorder {
-			return ask("X"+strings.ReplaceAll(name(n), "-", ""), "/token", nil, nil)
+			return ask("X"+strings.ReplaceAll(crowd.Name(n), "-", ""), "/token", nil, nil)
 		}, 405},
 		{"origins", func(n int) *httptest.ResponseRecorder {
 			return ask("POST", "/token", url.Values{"client_id": {"nobody"}}, func(r *http.Request) {
-				r.Header.Set("Origin", "https://"+long(n)+".example")
+				r.Header.Set("Origin", "https://"+crowd.Long(n)+".example")
 			})
 		}, 401},
 		{"addresses", func(n int) *httptest.ResponseRecorder {
@@ -206,16 +134,16 @@ func TestNothingIsKeptOfACrowd(t *testing.T) {
 		}, 401},
 		{"headers and agents", func(n int) *httptest.ResponseRecorder {
 			return ask("GET", "/livez", nil, func(r *http.Request) {
-				r.Header.Set("User-Agent", long(n))
-				r.Header.Set("X-Request-Id", long(n))
+				r.Header.Set("User-Agent", crowd.Long(n))
+				r.Header.Set("X-Request-Id", crowd.Long(n))
 				r.Header.Set("Traceparent", "00-"+fmt.Sprintf("%032x-%016x", n+1, n+1)+"-01")
-				r.Header.Set(name(n), long(n))
+				r.Header.Set(crowd.Name(n), crowd.Long(n))
 			})
 		}, 200},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			var unlike atomic.Pointer[httptest.ResponseRecorder]
-			grown := grows(func(n int) {
+			grown := crowd.Grows(forerunners, func(n int) {
 				if got := kind.send(n); got.Code != kind.want {
 					unlike.CompareAndSwap(nil, got)
 				}
@@ -223,10 +151,45 @@ func TestNothingIsKeptOfACrowd(t *testing.T) {
 			if got := unlike.Load(); got != nil {
 				t.Errorf("%d, want %d: %s", got.Code, kind.want, got.Body)
 			}
-			if grown > crowdKeeps {
-				t.Errorf("%d strangers left %d bytes behind", crowdSize(), grown)
+			if grown > crowd.Keeps {
+				t.Errorf("%d strangers left %d bytes behind", crowd.Size(), grown)
 			}
 		})
 	}
 	runtime.KeepAlive(s)
+}
+
+// farAway is a connection of which only the address matters.
+type farAway struct {
+	net.Conn
+	address net.Addr
+}
+
+func (f *farAway) RemoteAddr() net.Addr { return f.address }
+func (f *farAway) Close() error         { return nil }
+
+// TestNothingIsKeptOfACrowdOfConnections: each comes from a network of its own. Some
+// are closed by their callers, the others by us.
+func TestNothingIsKeptOfACrowdOfConnections(t *testing.T) {
+	spec.Covers(t, "DS-04")
+	const limit = 50
+	c := newConnections(limit)
+	var closed atomic.Int64
+	grown := crowd.Grows(forerunners, func(n int) {
+		address := net.IP{0x20, 0x01, 0x0d, 0xb8, byte(n >> 16), byte(n >> 8), byte(n), 0, 0, 0, 0, 0, 0, 0, 0, 1}
+		conn := &farAway{address: &net.TCPAddr{IP: address, Port: 1 + n%60_000}}
+		if surplus := c.note(conn, http.StateNew); surplus != nil {
+			closed.Add(1)
+		}
+		if n%2 == 0 {
+			c.note(conn, http.StateActive)
+			c.note(conn, http.StateClosed)
+		}
+	})
+	if grown > crowd.Keeps {
+		t.Errorf("%d strangers left %d bytes behind", crowd.Size(), grown)
+	}
+	if len(c.open) > limit || len(c.networks) > limit || closed.Load() == 0 {
+		t.Errorf("%d connections of %d networks are open, and %d were closed", len(c.open), len(c.networks), closed.Load())
+	}
 }

@@ -39,7 +39,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler: s.Handler(), TLS: tlsConfig, Log: s.log, ShutdownTimeout: s.config.ShutdownTimeout.Std(), limits: s.limits,
 		Stopping: s.protocol.Drain,
 		Beside: []func(context.Context){
-			s.sweep, s.logouts.Run,
+			s.sweep, s.logouts.Run, s.leases.Run,
 			func(ctx context.Context) { s.keys.Run(ctx, s.log) },
 			func(ctx context.Context) { s.serveControl(ctx, socket) },
 			func(ctx context.Context) { s.serveMetrics(ctx, scrapes) },

@@ -34,8 +34,9 @@ type Server struct {
 	config   Config
 	log      *slog.Logger
 	store    *store.Store
-	redis    *kvredis.Store  // nil when there is none
-	shared   *sharedCounters // nil without Redis
+	redis    *kvredis.Store   // nil when there is none
+	shared   *sharedCounters  // nil without Redis
+	leases   *endpoint.Leases // nil where there is one server
 	mux      *endpoint.Mux
 	protocol *authserver.Server
 	keys     *keyring.Keyring
@@ -46,6 +47,7 @@ type Server struct {
 	tracer   *tracing.Tracer  // nil when nothing is traced
 	logouts  *authserver.Logouts
 	limits   listenerLimits
+	patience time.Duration    // of one request with the database
 	clock    func() time.Time // for what is not in the database
 }
 
@@ -73,6 +75,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (_ *Server, err 
 	if database.Patience == 0 {
 		database.Patience = store.DefaultPatience // commands have more
 	}
+	s.patience = database.Patience
 	if s.tracer != nil {
 		database.Trace = s.tracer.Act
 	}
@@ -220,16 +223,16 @@ func (s *Server) assemble() error {
 		box.Suffix = "-" + public.Port() // cookies do not know ports
 	}
 	pages := login.NewPages(box)
-	s.shared = s.shareCounters()
+	s.shared, s.leases = s.shareCounters(), s.shareLimits()
 	s.metrics = s.newMetrics()
 	counted, places := counting{s.store, s.metrics}, newTenancy(s.store, s.keys, public)
 	s.protocol = authserver.New(authserver.Config{
 		Store: counted, Keys: s.keys, Box: box, Pages: pages, Hosts: places, Log: s.log,
 		// Slots of its own: client secrets never wait for passwords.
-		Hasher: secret.NewHasher(secret.Params{Slots: 1}),
+		Hasher: secret.NewHasher(secret.Params{Slots: 1}), Leases: s.leases,
 	})
 	s.logouts = &authserver.Logouts{Server: s.protocol, HTTP: s.outbound.HTTP(), Tenant: places.tenant, Told: s.toldLogout}
-	people := login.New(login.Config{Pages: pages, Store: counted, Flow: s.protocol, Passwords: s.hasher, Counters: s.counters()})
+	people := login.New(login.Config{Pages: pages, Store: counted, Flow: s.protocol, Passwords: s.hasher, Counters: s.counters(), Leases: s.leases})
 	rows := slices.Concat(s.protocol.Rows(), people.Rows(), s.healthRows())
 	s.mux, err = endpoint.NewMux(endpoint.Config{
 		Rows: rows, Log: s.log, Secure: secure, Refused: s.refused, Answered: s.told(s.answered(rows)),
@@ -241,7 +244,7 @@ func (s *Server) assemble() error {
 
 // Handler serves every endpoint.
 func (s *Server) Handler() http.Handler {
-	var handler http.Handler = s.mux
+	handler := s.bounded(s.mux)
 	if s.config.Log.Access {
 		handler = AccessLog(s.log, handler)
 	}
@@ -249,6 +252,14 @@ func (s *Server) Handler() http.Handler {
 		handler = s.tracer.Handler(handler)
 	}
 	return handler
+}
+
+// bounded limits how long each request waits for the database in all, however often
+// it asks, so that it is answered within two seconds.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(store.WithPatience(r.Context(), s.patience)))
+	})
 }
 
 // Rows returns the endpoint table.

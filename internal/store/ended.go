@@ -2,7 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,9 +75,10 @@ type endings struct {
 
 	mu      sync.Mutex
 	reading *reading // under way
-	// counter is what the last reading found of the numbers that the database has given; fullSince
+	// counter is what the last reading found of the numbers that the database has given, fullSince
 	// when it found too many endings. Only a reading uses them.
 	counter   int64
+	server    int64 // that told it, as Store.counter has it
 	fullSince time.Time
 
 	log endingLog
@@ -184,18 +186,34 @@ func (m *endings) latest(ctx context.Context) error {
 // join begins a reading, or waits for the one under way unless that is needless, and for the next
 // one if it began too early.
 func (m *endings) join(ctx context.Context, inTime func(began time.Duration) bool, needless func() bool) error {
+	asker := patienceOf(ctx)
+	defer asker.spent(time.Now())
+	limit := asker.within(never)
+	if limit <= 0 {
+		return errSpent
+	}
+	var late <-chan time.Time
+	if limit < never {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
 	for {
 		r, ours := m.begin()
-		if ours {
+		switch {
+		case ours && late == nil:
 			m.run(ctx, r)
 			return r.err
-		}
-		if needless() {
+		case ours: // it goes on for the others when we have to leave
+			go m.run(WithPatience(ctx, 0), r)
+		case needless():
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-late:
+			return errSpent
 		case <-r.done:
 			if inTime(r.began) {
 				return r.err
@@ -227,8 +245,10 @@ func (m *endings) begin() (r *reading, ours bool) {
 
 // run reads. Others may wait for it, so it goes on when the caller's request has ended.
 func (m *endings) run(ctx context.Context, r *reading) {
-	r.err = errors.New("reading what has ended was cut off") // unless it returns
 	defer func() {
+		if p := recover(); p != nil {
+			r.err = fmt.Errorf("reading what has ended panicked: %v\n%s", p, debug.Stack())
+		}
 		m.mu.Lock()
 		m.reading = nil
 		m.mu.Unlock()
@@ -242,12 +262,16 @@ func (m *endings) run(ctx context.Context, r *reading) {
 // read brings the memory and the log up to date. There is one reading at a time.
 func (m *endings) read(ctx context.Context) error {
 	asOf := m.store.Now()
-	counter, err := m.store.endingCounter(ctx)
+	counter, server, err := m.store.counter(ctx, "following what has ended", sqlSeq, pgSeq)
 	if err != nil {
 		return err
 	}
 	if counter < m.counter { // a failover lost acts, and numbers are given again
-		if counter, err = m.store.numberAnew(ctx, m.counter); err != nil {
+		if counter, err = m.numberAnew(ctx, m.counter); err != nil {
+			return err
+		}
+	} else if m.server != 0 && server != m.server { // perhaps one did, and the numbers have caught up
+		if counter, err = m.compare(ctx, counter, asOf); err != nil {
 			return err
 		}
 	}
@@ -273,7 +297,7 @@ func (m *endings) read(ctx context.Context) error {
 		}
 		k.complete.Store(true)
 	}
-	m.counter = counter
+	m.counter, m.server = counter, server
 	k.tidy(asOf)
 	if k.full.Load() && m.fullSince.IsZero() {
 		m.fullSince = asOf

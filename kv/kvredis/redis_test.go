@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 const (
 	// timeout is for each operation in the tests, and slack what a busy machine adds.
 	timeout = 500 * time.Millisecond
-	slack   = 2 * time.Second
+	slack   = 10 * time.Second
 
 	// recovery is how long a store may take to find its server again.
 	recovery = 15 * time.Second

@@ -1,6 +1,7 @@
 package kvredis_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,21 +12,50 @@ import (
 )
 
 // TestFailover: the master is killed, Sentinel promotes the replica, and the store goes on by itself
-// with what was replicated, in a new epoch.
+// with what was replicated, in a new epoch. Without and with TLS, which all of them then speak to
+// each other.
 func TestFailover(t *testing.T) {
-	master := redistest.Start(t)
-	replica := redistest.Start(t, "--replicaof", fmt.Sprintf("127.0.0.1 %d", master.Port))
-	sentinel := redistest.StartSentinel(t,
-		fmt.Sprintf("sentinel monitor house 127.0.0.1 %d 1", master.Port),
-		"sentinel down-after-milliseconds house 500", "sentinel failover-timeout house 3000")
+	t.Run("plain", func(t *testing.T) { failsOver(t, nil) })
+	t.Run("TLS", func(t *testing.T) { failsOver(t, newAuthority(t)) })
+}
+
+func failsOver(t *testing.T, a *authority) {
+	t.Parallel()
+	var trust *tls.Config
+	options := func() (options []string, port int) { return nil, 0 }
+	if a != nil {
+		trust = a.trust(t)
+		options = func() ([]string, int) { return a.options(t) }
+	}
+	ofMaster, port := options()
+	master := redistest.Start(t, ofMaster...)
+	if port == 0 {
+		port = master.Port
+	}
+	ofReplica, replicaPort := options()
+	replica := redistest.Start(t, append(ofReplica, "--replicaof", fmt.Sprintf("127.0.0.1 %d", port))...)
+	if replicaPort == 0 {
+		replicaPort = replica.Port
+	}
+	lines := []string{fmt.Sprintf("sentinel monitor house 127.0.0.1 %d 1", port), "sentinel down-after-milliseconds house 500", "sentinel failover-timeout house 3000"}
+	ofSentinel, sentinelPort := options()
+	for i := 0; i+1 < len(ofSentinel); i += 2 {
+		if name := strings.TrimPrefix(ofSentinel[i], "--"); name != "tls-cluster" {
+			lines = append(lines, name+" "+ofSentinel[i+1])
+		}
+	}
+	sentinel := redistest.StartSentinel(t, lines...)
+	if sentinelPort == 0 {
+		sentinelPort = sentinel.Port
+	}
 	waitFor(t, "the replica to follow", func() bool {
-		return strings.Contains(sentinel.Do(t, "SENTINEL", "REPLICAS", "house"), fmt.Sprint(replica.Port)) &&
+		return strings.Contains(sentinel.Do(t, "SENTINEL", "REPLICAS", "house"), fmt.Sprint(replicaPort)) &&
 			strings.Contains(replica.Do(t, "INFO", "replication"), "master_link_status:up")
 	})
 	for _, server := range []*redistest.Server{master, replica} {
 		setUser(t, server, minimal+" +role")
 	}
-	config := kvredis.Config{Addresses: []string{sentinel.Addr()}, SentinelMaster: "house", Username: "gatehouse", Password: kvredis.NewSecret("right horse")}
+	config := kvredis.Config{Addresses: []string{loopbackAt(sentinelPort)}, SentinelMaster: "house", TLS: trust, Username: "gatehouse", Password: kvredis.NewSecret("right horse")}
 	s := open(t, config)
 	before := epochOf(t, s)
 	if added, err := s.Add(t.Context(), "mark", []byte("v"), time.Hour); !added || err != nil {
@@ -52,7 +82,7 @@ func TestFailover(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	config.SentinelMaster = "another"
-	refuses(t, config, sentinel.Addr())
+	refuses(t, config, loopbackAt(sentinelPort))
 }
 
 func waitFor(t *testing.T, what string, done func() bool) {

@@ -1,16 +1,8 @@
 package kvredis_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,6 +55,7 @@ func TestReadOnly(t *testing.T) {
 	if err := s.Set(t.Context(), "k", []byte("v"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	master.Do(t, "SET", "{gatehouse}:k", "v") // which the server has before and after it follows
 	server.Do(t, "REPLICAOF", "127.0.0.1", strconv.Itoa(master.Port))
 	for name, run := range operations(s) {
 		claimed, err := run(t.Context())
@@ -177,7 +170,7 @@ func TestUnixSocketAndDatabases(t *testing.T) {
 }
 
 func TestCluster(t *testing.T) {
-	servers := redistest.Cluster(t, 3)
+	servers := redistest.Cluster(t, 3, nil)
 	refuses(t, at(servers[0]), "part of a cluster")
 	for _, server := range servers {
 		server.Do(t, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -204,80 +197,13 @@ func TestCluster(t *testing.T) {
 	refuses(t, kvredis.Config{Addresses: []string{redistest.Start(t).Addr()}, Cluster: true}, "not part of a cluster")
 }
 
-// authority makes certificates for a test.
-type authority struct {
-	dir         string
-	key         *ecdsa.PrivateKey
-	certificate *x509.Certificate
-	serial      int64
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{dir: t.TempDir()}
-	a.issue(t, "ca", nil)
-	return a
-}
-
-func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
-
-// issue writes NAME.pem and NAME.key.
-func (a *authority) issue(t *testing.T, name string, addresses []net.IP) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.serial++
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: name}, IPAddresses: addresses,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := a.certificate, a.key
-	if parent == nil {
-		template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.certificate == nil {
-		a.key = key
-		if a.certificate, err = x509.ParseCertificate(der); err != nil {
-			t.Fatal(err)
-		}
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(a.path(file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestTLS(t *testing.T) {
 	a := newAuthority(t)
-	loopback := []net.IP{net.IPv4(127, 0, 0, 1)}
-	a.issue(t, "server", loopback)
-	a.issue(t, "client", nil)
-	socket := filepath.Join(t.TempDir(), "redis.sock")
-	port := freePort(t)
-	server := redistest.Start(t, "--unixsocket", socket, "--tls-port", strconv.Itoa(port),
-		"--tls-cert-file", a.path("server.pem"), "--tls-key-file", a.path("server.key"), "--tls-ca-cert-file", a.path("ca.pem"))
-	roots := x509.NewCertPool()
-	roots.AddCert(a.certificate)
-	pair, err := tls.LoadX509KeyPair(a.path("client.pem"), a.path("client.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	good := kvredis.Config{Addresses: []string{address}, TLS: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}}
+	options, port := a.options(t)
+	server := redistest.Start(t, options...)
+	roots, pair := a.trust(t).RootCAs, a.trust(t).Certificates[0]
+	address := loopbackAt(port)
+	good := kvredis.Config{Addresses: []string{address}, TLS: a.trust(t)}
 	s := open(t, good)
 	wantRecovery(t, s)
 	server.Kill(t)
@@ -298,14 +224,4 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: opened", name)
 		}
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }

@@ -178,10 +178,10 @@ func making(t *testing.T, open Open) {
 	})
 }
 
-// follows waits, a second at most, for what the store knows of the tenant blue.
+// follows waits for what the store knows of the tenant blue.
 func follows(t *testing.T, db *store.Store, holds func(gatehouse.TenantRecord, bool) bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(followed); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		record, found, err := db.TenantRecord(t.Context(), "blue")
 		if err != nil {
 			t.Fatal(err)
@@ -190,5 +190,5 @@ func follows(t *testing.T, db *store.Store, holds func(gatehouse.TenantRecord, b
 			return
 		}
 	}
-	t.Error("another process does not know within a second")
+	t.Error("another process does not know in time")
 }

@@ -1,6 +1,6 @@
 //go:build race
 
-package server
+package crowd
 
 // With the race detector everything takes ten times as long.
 const raced = true

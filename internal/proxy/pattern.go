@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -120,6 +121,57 @@ func (p Pattern) Overlaps(q Pattern) bool {
 		return p.rest
 	}
 	return q.rest
+}
+
+// Nearer says whether p is the more particular one where it first differs from q: it
+// names a segment that q leaves open, or it ends where q goes on to what is below.
+func (p Pattern) Nearer(q Pattern) bool {
+	for i, segment := range p.segments {
+		if i >= len(q.segments) {
+			return q.rest
+		}
+		if (segment == anySegment) != (q.segments[i] == anySegment) {
+			return segment != anySegment
+		}
+	}
+	return len(p.segments) == len(q.segments) && !p.rest && q.rest
+}
+
+// Loose is the pattern without regard to letters' case: it matches what [Loose] makes of
+// paths.
+func (p Pattern) Loose() Pattern {
+	loose := p
+	loose.segments = slices.Clone(p.segments)
+	for i, segment := range loose.segments {
+		loose.segments[i] = Loose(segment)
+	}
+	return loose
+}
+
+// Loose is a path as servers read it that do not tell letters' case.
+func Loose(path string) string { return strings.ToLower(path) }
+
+// Below is an escaped path without its first segments, of which it has that many: what
+// is left of /a/b/c without one is /b/c.
+func Below(escaped string, segments int) string {
+	for range segments {
+		at := strings.IndexByte(escaped[1:], '/')
+		if at < 0 {
+			return "/"
+		}
+		escaped = escaped[1+at:]
+	}
+	return escaped
+}
+
+// Under says whether all paths of the pattern are the plain path above, or below it, and
+// of how many segments that is.
+func (p Pattern) Under(above string) (segments int, is bool) {
+	want := strings.Split(strings.TrimPrefix(above, "/"), "/")
+	if above == "" || above[0] != '/' || above == "/" || slices.Contains(want, "") || len(p.segments) < len(want) {
+		return 0, false
+	}
+	return len(want), slices.Equal(p.segments[:len(want)], want)
 }
 
 // Match says whether a path, decoded after [CheckPath] accepted it, is one of the

@@ -138,3 +138,45 @@ func TestAnswersToOtherOriginsWhereAnUpstreamMayGiveThem(t *testing.T) {
 		t.Errorf("%v", request)
 	}
 }
+
+func TestNearerPatterns(t *testing.T) {
+	for _, test := range []struct {
+		one, other string
+		nearer     bool
+	}{
+		{"/admin", "/{a}", true}, {"/{a}", "/admin", false}, {"/admin", "/{rest...}", true}, {"/{rest...}", "/admin", false},
+		{"/admin/{rest...}", "/{a}", true}, {"/photos", "/photos/{rest...}", true}, {"/photos/{rest...}", "/photos", false},
+		{"/a/{b}", "/a/{b}", false}, {"/a/{b}/c", "/a/{b}/{rest...}", true}, {"/{a}", "/a/{rest...}", false},
+	} {
+		if got := parsed(t, test.one).Nearer(parsed(t, test.other)); got != test.nearer {
+			t.Errorf("%s nearer than %s: %v", test.one, test.other, got)
+		}
+	}
+}
+
+func TestPartsOfPaths(t *testing.T) {
+	for _, test := range []struct {
+		path     string
+		segments int
+		want     string
+	}{{"/a/b/c", 1, "/b/c"}, {"/a/b/c", 2, "/c"}, {"/a", 1, "/"}, {"/a/", 1, "/"}, {"/a%20b/c", 1, "/c"}, {"/a/b", 0, "/a/b"}} {
+		if got := proxy.Below(test.path, test.segments); got != test.want {
+			t.Errorf("%s without %d: %s, want %s", test.path, test.segments, got, test.want)
+		}
+	}
+	for _, test := range []struct {
+		pattern, above string
+		segments       int
+		is             bool
+	}{
+		{"/api/photos", "/api", 1, true}, {"/api", "/api", 1, true}, {"/api/{rest...}", "/api", 1, true}, {"/a/b/{c}", "/a/b", 2, true},
+		{"/apix", "/api", 0, false}, {"/{a}/b", "/a", 0, false}, {"/{rest...}", "/a", 0, false}, {"/a", "/", 0, false}, {"/a", "", 0, false}, {"/a", "/a/", 0, false}, {"/a", "a", 0, false},
+	} {
+		if segments, is := parsed(t, test.pattern).Under(test.above); is != test.is || is && segments != test.segments {
+			t.Errorf("%s under %s: %d, %v", test.pattern, test.above, segments, is)
+		}
+	}
+	if p := parsed(t, "/Admin/{Id}").Loose(); !p.Match(proxy.Loose("/ADMIN/X")) || p.Match("/Admin/x") {
+		t.Error("a loose pattern tells letters' case")
+	}
+}

@@ -175,7 +175,7 @@ func TestLimitsOfReplicas(t *testing.T) {
 			t.Fatalf("request %d is refused", i)
 		}
 	}
-	eventually(t, "the counts are carried", func() bool { return store.incremented() > 0 })
+	eventually(t, "the counts are carried", func() bool { ask(s.gateway); return store.incremented() > 0 })
 	for range 3 { // it hears of the others' when it carries its own
 		ask(other)
 	}
@@ -192,6 +192,7 @@ func TestLimitsOfReplicas(t *testing.T) {
 		t.Error("without the store nothing is limited")
 	}
 	eventually(t, "it is told", func() bool {
+		ask(third) // those of a window that is over are not carried
 		return slices.ContainsFunc(s.log.lines(t, "rate limits are kept in this process alone: the store that shares them is away"), func(line map[string]any) bool { return line["error"] != nil })
 	})
 }

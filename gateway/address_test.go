@@ -161,6 +161,7 @@ func TestLimits(t *testing.T) {
 // TestLimitsOfReplicas: together they let through about what one does; while the store is away
 // each keeps the limit by itself; and nobody waits for it.
 func TestLimitsOfReplicas(t *testing.T) {
+	spec.Covers(t, "FT-18")
 	store := &fragile{Store: kv.NewMemory(kv.MemoryConfig{})}
 	s := newStage(t, limited(store))
 	config := s.config()

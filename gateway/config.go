@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"gatehouse/client"
@@ -266,6 +267,42 @@ type Upstream struct {
 	InsecureAllowHTTP bool
 }
 
-// Check says everything that can be known to be wrong with the configuration without
-// asking anybody, or nil.
-func (c Config) Check() error { return nil }
+func (c Config) withDefaults() Config {
+	if c.StreamCheck == 0 {
+		c.StreamCheck = DefaultStreamCheck
+	}
+	if c.MaxExchanged == 0 {
+		c.MaxExchanged = DefaultMaxExchanged
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Identity.HeaderPrefix == "" {
+		c.Identity.HeaderPrefix = DefaultHeaderPrefix
+	}
+	if c.Identity.JWTHeader == "" {
+		c.Identity.JWTHeader = DefaultJWTHeader
+	}
+	if c.Identity.JWTLife == 0 {
+		c.Identity.JWTLife = DefaultJWTLife
+	}
+	c.Routes = slices.Clone(c.Routes)
+	for i := range c.Routes {
+		if r := &c.Routes[i]; r.MaxBody == 0 {
+			r.MaxBody = DefaultMaxBody
+		}
+		if r := &c.Routes[i]; r.Timeout == 0 {
+			r.Timeout = DefaultTimeout
+		}
+	}
+	c.Upstreams = slices.Clone(c.Upstreams)
+	for i := range c.Upstreams {
+		if u := &c.Upstreams[i]; u.Retries == 0 {
+			u.Retries = DefaultRetries
+		}
+		if u := &c.Upstreams[i]; u.Audience == "" {
+			u.Audience = u.URL
+		}
+	}
+	return c
+}

@@ -147,24 +147,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := h.gateway.Decide(r.Context(), request)
-	maps.Copy(w.Header(), d.Header)
-	switch {
-	case d.Allowed:
-		maps.Copy(w.Header(), d.Set)
-		empty(w, http.StatusOK)
-	case d.Refusal == nil || d.Refusal.Code == "": // RFC 6750 §3.1: no token, and no error code
-		empty(w, d.Status)
-	default:
-		oauth.WriteJSON(w, d.Status, oauth.ErrorBody{Error: d.Refusal.Code, Description: d.Refusal.Public()})
+	if !d.Allowed {
+		d.WriteRefusal(w)
+		return
 	}
-}
-
-// empty answers without a body. What was decided about one request is nothing to be
-// remembered for another.
-func empty(w http.ResponseWriter, status int) {
-	oauth.NoStore(w.Header())
+	maps.Copy(w.Header(), d.Set)
+	oauth.NoStore(w.Header()) // what was decided about one request is not for another
 	w.Header().Set("Content-Length", "0")
-	w.WriteHeader(status)
+	w.WriteHeader(http.StatusOK)
 }
 
 // read makes the request that is asked about.

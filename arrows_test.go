@@ -40,8 +40,8 @@ var layers = map[string]int{
 	"authserver":     5, "internal/login": 5, "bff": 5, "gateway": 5,
 	"internal/store/storetest": 5,
 
-	"gateway/forwardauth": 6,
-	"internal/admin":      6,
+	"gateway/forwardauth": 6, "gateway/openapi": 6,
+	"internal/admin": 6,
 
 	"internal/server": 7,
 

@@ -37,7 +37,7 @@ var layers = map[string]int{
 
 	"resource/resourcegrpc": 5, "resource/resourcemcp": 5,
 	"client/xoauth2": 5,
-	"authserver":     5, "internal/login": 5, "bff": 5, "gateway": 5,
+	"authserver":     5, "internal/login": 5, "bff": 5, "gateway": 5, "internal/process": 5,
 	"internal/store/storetest": 5,
 
 	"gateway/forwardauth": 6, "gateway/openapi": 6,
@@ -45,7 +45,7 @@ var layers = map[string]int{
 
 	"internal/server": 7,
 
-	"internal/dev": 8, "internal/front": 8, "gatehousetest": 8,
+	"internal/dev": 8, "internal/front": 8, "internal/gate": 8, "gatehousetest": 8,
 
 	"cmd/gatehouse": 9, "bench": 9, "interop": 9, "faults": 9, "examples": 9, "scripts": 9,
 }

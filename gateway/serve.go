@@ -65,7 +65,10 @@ func (g *Gateway) pass(w http.ResponseWriter, c *call) {
 		timed, cancel := context.WithTimeout(ctx, c.route.Timeout)
 		defer cancel()
 		deadline := time.Now().Add(c.route.Timeout + answerGrace)
-		_, _ = controller.SetReadDeadline(deadline), controller.SetWriteDeadline(deadline) // where the listener can
+		_ = controller.SetWriteDeadline(deadline) // where the listener can, as the next
+		if r.Body != nil && r.Body != http.NoBody {
+			_ = controller.SetReadDeadline(deadline)
+		}
 		ctx = timed
 	}
 	r = r.WithContext(ctx)

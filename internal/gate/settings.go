@@ -222,3 +222,9 @@ func (c Config) decisions(g gateway.Config) (forwardauth.Config, error) {
 		Identity: g.Identity, Logger: g.Logger,
 	}, nil
 }
+
+// AllRoutes are the routes of the configuration, those of descriptions included.
+func (c Config) AllRoutes() ([]gateway.Route, error) {
+	settings, err := c.settings()
+	return settings.Routes, err
+}

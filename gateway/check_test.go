@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -97,6 +98,8 @@ func TestWrongConfigurations(t *testing.T) {
 		"does not end in -":                   func(c *gateway.Config) { c.Identity.HeaderPrefix = "X-Me" },
 		"has other characters":                func(c *gateway.Config) { c.Identity.JWTHeader = "X Me" },
 		"cannot be kept from an upstream":     func(c *gateway.Config) { c.Identity.JWTHeader = "Content-Length" },
+		"would keep Content-Type from":        func(c *gateway.Config) { c.Identity.HeaderPrefix = "content-" },
+		"would keep Traceparent from":         func(c *gateway.Config) { c.Identity.JWTHeader = "TraceParent" },
 		"means the same as Client-Id":         func(c *gateway.Config) { c.Identity.Claims = map[string]string{"Client-ID": "x"} },
 		"Identity.JWTLife":                    func(c *gateway.Config) { c.Identity.JWTLife = time.Hour },
 		"one that another has":                func(c *gateway.Config) { c.Identity.Keys = []*jose.PrivateKey{identityKey(), identityKey()} },
@@ -175,5 +178,28 @@ func TestRoutesThatOverlap(t *testing.T) {
 		for i, j := 0, len(c.Routes)-1; i < j; i, j = i+1, j-1 {
 			c.Routes[i], c.Routes[j] = c.Routes[j], c.Routes[i]
 		}
+	}
+}
+
+// TestManyRoutes: as many as there may be are put in order without delay, and none is lost.
+func TestManyRoutes(t *testing.T) {
+	c := sound()
+	c.Routes = nil
+	for i := range gateway.MaxRoutes {
+		c.Routes = append(c.Routes, gateway.Route{
+			Name: fmt.Sprint("r", i), Match: gateway.Match{Path: fmt.Sprintf("/v1/thing-%d/{id}", i)}, Authentication: "a", Upstream: "u", Needs: resource.Needs{Scopes: []string{fmt.Sprint("scope-", i)}},
+		})
+	}
+	s := &stage{TB: t}
+	g := s.make(c)
+	for _, i := range []int{0, 17, gateway.MaxRoutes - 1} {
+		d := g.Decide(t.Context(), gateway.Request{Scheme: "https", Host: "a", Method: "GET", Target: fmt.Sprintf("/v1/thing-%d/x", i), Peer: loopback, Explain: true})
+		if d.Route != fmt.Sprint("r", i) {
+			t.Errorf("%d: %q", i, d.Route)
+		}
+	}
+	c.Routes = append(c.Routes, c.Routes[0])
+	if err := c.Check(); err == nil || !strings.Contains(err.Error(), "more than 4096 routes") {
+		t.Errorf("%v", err)
 	}
 }

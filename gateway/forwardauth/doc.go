@@ -6,15 +6,16 @@
 //	http.ListenAndServe("127.0.0.1:8061", decisions)
 //
 // A request that a route lets through is answered 200 with the headers that the upstream
-// is to get; any other as the gateway itself would answer it: 401 or 403 with the
+// is to get: all identity headers and Authorization, empty where the upstream is told
+// nothing by them. Any other is answered as the gateway itself would: 401 or 403 with the
 // challenge, 429 and 503 with Retry-After, 400 and 404.
 //
 // # What it relies on
 //
 // The proxy tells of the request in headers of its own, and sends them itself whatever
 // the client has sent. It passes the path on as it has told it. It takes the identity
-// headers from the answer, and takes away those that the answer does not have. What
-// each proxy needs for that is in docs/gateway-command.md.
+// headers and Authorization from the answer, also where they are empty. What each proxy
+// needs for that is in docs/gateway-command.md.
 //
 // # What it never does
 //

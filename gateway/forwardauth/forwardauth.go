@@ -96,6 +96,7 @@ type Handler struct {
 	proxies  []netip.Prefix
 	headers  Headers
 	identity []string // beginnings of names, in the form of proxy.Alias
+	told     []string // headers that each answer has which lets a request through
 	log      *slog.Logger
 }
 
@@ -120,6 +121,7 @@ func New(g decider, c Config) (*Handler, error) {
 		jwt = gateway.DefaultJWTHeader
 	}
 	h.identity = []string{proxy.Alias(prefix), proxy.Alias(jwt)}
+	h.told = append(c.Identity.Headers(), "Authorization")
 	return h, nil
 }
 
@@ -150,6 +152,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !d.Allowed {
 		d.WriteRefusal(w)
 		return
+	}
+	for _, name := range h.told { // a proxy that copies only what is there would leave the client's
+		w.Header()[name] = []string{""}
 	}
 	maps.Copy(w.Header(), d.Set)
 	oauth.NoStore(w.Header()) // what was decided about one request is not for another

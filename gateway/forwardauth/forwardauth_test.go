@@ -202,6 +202,19 @@ func TestIdentityHeadersOfTheCallerAreRefused(t *testing.T) {
 	}
 }
 
+// What the answer does not say it says by empty headers, so that a proxy which copies what
+// is there leaves nothing of the client's.
+func TestEveryIdentityHeaderIsAnswered(t *testing.T) {
+	spec.Covers(t, "PX-01", "PX-17")
+	d := &decisions{decision: gateway.Decision{Allowed: true, Status: 200, Set: http.Header{"X-Gatehouse-Subject": {"ada"}}}}
+	w := ask(t, d, forwardauth.Config{Identity: gateway.Identity{Claims: map[string]string{"Tenant": "tenant"}}}, proxyPeer, told("Authorization", "Bearer t")...)
+	for name, want := range map[string]string{"X-Gatehouse-Subject": "ada", "X-Gatehouse-Client-Id": "", "X-Gatehouse-Identity": "", "X-Gatehouse-Tenant": "", "Authorization": ""} {
+		if values := w.Header()[name]; len(values) != 1 || values[0] != want {
+			t.Errorf("%s is %q, want %q", name, values, want)
+		}
+	}
+}
+
 func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 	for about, test := range map[string]struct {
 		config forwardauth.Config

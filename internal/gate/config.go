@@ -34,6 +34,8 @@ type Config struct {
 
 	// TrustedProxies are addresses or networks whose X-Forwarded-For and -Proto are believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+	// CountriesFile is a file in MaxMind's format, for rules about countries.
+	CountriesFile string `yaml:"countries_file"`
 	// StreamCheck is how often the tokens of open streams are looked at.
 	StreamCheck config.Duration `yaml:"stream_check"`
 	// MaxExchanged bounds how many exchanged tokens are remembered.
@@ -116,6 +118,7 @@ type Common struct {
 	Limits      []Limit         `yaml:"limits"`
 	StripPrefix string          `yaml:"strip_prefix"`
 	Networks    Networks        `yaml:"networks"`
+	Countries   Countries       `yaml:"countries"`
 	MaxBody     int64           `yaml:"max_body_bytes"`
 	Timeout     config.Duration `yaml:"timeout"`
 }
@@ -147,6 +150,12 @@ type Claim struct {
 
 // Networks are rules about the client's address.
 type Networks struct {
+	Allow []string `yaml:"allow"`
+	Deny  []string `yaml:"deny"`
+}
+
+// Countries are rules about where the client's address is: codes of two capital letters.
+type Countries struct {
 	Allow []string `yaml:"allow"`
 	Deny  []string `yaml:"deny"`
 }
@@ -256,7 +265,7 @@ func Load(path string, environ []string) (Config, error) {
 
 // paths are all files that are named.
 func (c *Config) paths() []*string {
-	files := append(c.Redis.Paths(), &c.CAFile, &c.TLS.Certificate, &c.TLS.Key, &c.Decisions.TLS.Certificate, &c.Decisions.TLS.Key)
+	files := append(c.Redis.Paths(), &c.CAFile, &c.CountriesFile, &c.TLS.Certificate, &c.TLS.Key, &c.Decisions.TLS.Certificate, &c.Decisions.TLS.Key)
 	for i := range c.Authentications {
 		for j := range c.Authentications[i].Issuers {
 			files = append(files, &c.Authentications[i].Issuers[j].ClientSecretFile)

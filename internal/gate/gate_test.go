@@ -83,7 +83,7 @@ func TestProxiesAsk(t *testing.T) {
 	}
 	read := i.token(t, "photos:read", "one")
 	status, header, _ := get(t, g.decisions+"/decide", asked("GET", "/photos/1", bearer(read)...)...)
-	if status != 200 || header.Get("X-Gatehouse-Subject") != "alice" || header.Get("X-Gatehouse-Client-Id") != "web" || header.Get("Authorization") != "" {
+	if status != 200 || header.Get("X-Gatehouse-Subject") != "alice" || header.Get("X-Gatehouse-Client-Id") != "web" || header.Get("Authorization") != "" || header["Authorization"] == nil {
 		t.Errorf("%d %v", status, header)
 	}
 	for about, test := range map[string]struct {
@@ -295,6 +295,7 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 		"a description away":    {"albums.yaml", "nowhere.yaml", "nowhere.yaml"},
 		"a description's route": {"upstream: echo}\n\n", "upstream: nothing}\n\n", `no upstream "nothing"`},
 		"an overlap":            {"name: admin, path: /admin", "name: admin, path: '/photos/{other}', methods: [GET]", "read"},
+		"countries":             {"public: true", "public: true, countries: {allow: [DE]}", "Config.Countries is missing"},
 		"issuers":               {"    issuers:\n      - {issuer: 'https://id.example', client_id: gateway, client_secret_file: secret, revocation_feed: true}\n", "", "it needs issuers"},
 	} {
 		text := strings.Replace(good+"\n", test[0], test[1], 1)
@@ -322,6 +323,19 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 	}
 	if public, decisions := config.Addresses(); public != gate.DefaultListen || decisions != "" {
 		t.Error(public, decisions)
+	}
+}
+
+func TestCountriesFileIsRead(t *testing.T) {
+	config, err := gate.Load(place(t, files(strings.Replace(yaml(newIssuer(t).URL, echo(t), "countries_file: secret\n"), "public: true", "public: true, countries: {allow: [DE]}", 1))), nil)
+	if err == nil {
+		err = config.Check()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gate.Open(t.Context(), config, slog.New(slog.DiscardHandler)); err == nil || !strings.HasPrefix(err.Error(), "countries_file: ") {
+		t.Errorf("a file of another kind: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"gatehouse/gateway"
 	"gatehouse/gateway/forwardauth"
+	"gatehouse/gateway/maxmind"
 	"gatehouse/internal/metrics"
 	"gatehouse/internal/server"
 	"gatehouse/oauth"
@@ -46,6 +48,14 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (_ *Gate, err error) 
 		}
 		g.close = append(g.close, func() error { redis.Close(); return nil })
 		settings.Store = redis
+	}
+	if c.CountriesFile != "" {
+		countries, err := maxmind.Open(maxmind.Config{File: c.CountriesFile, Logger: log})
+		if err != nil {
+			return nil, fmt.Errorf("countries_file: %w", err)
+		}
+		g.close = append(g.close, func() error { countries.Close(); return nil })
+		settings.Countries = countries
 	}
 	if g.gateway, err = gateway.New(ctx, settings); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 
@@ -15,7 +16,13 @@ import (
 	"gatehouse/resource"
 )
 
-// settings is the configuration of the gateway, with what is in other files. The error
+// unread stands for countries whose file is read when the gateway is opened.
+type unread struct{}
+
+func (unread) Country(netip.Addr) (string, bool, error) { return "", false, errors.New("not read") }
+
+// settings is the configuration of the gateway, with what is in other files but for the
+// countries. The error
 // says everything that keeps it from being made.
 func (c Config) settings() (gateway.Config, error) {
 	g := gateway.Config{StreamCheck: c.StreamCheck.Std(), MaxExchanged: c.MaxExchanged}
@@ -24,6 +31,9 @@ func (c Config) settings() (gateway.Config, error) {
 		if err != nil {
 			problems = append(problems, about(what, err))
 		}
+	}
+	if c.CountriesFile != "" {
+		g.Countries = unread{}
 	}
 	for _, a := range c.Authentications {
 		one, err := c.authentication(a)
@@ -137,6 +147,7 @@ func (c Common) complete(r *gateway.Route) (err error) {
 	r.Match.Hosts, r.Upstream, r.StripPrefix, r.MaxBody, r.Timeout = c.Hosts, c.Upstream, c.StripPrefix, c.MaxBody, c.Timeout.Std()
 	r.Forward = c.Forward.read()
 	r.Limits = c.limits()
+	r.Countries = gateway.CountryRule{Allow: c.Countries.Allow, Deny: c.Countries.Deny}
 	if r.Networks.Allow, err = process.Networks("networks.allow", c.Networks.Allow); err == nil {
 		r.Networks.Deny, err = process.Networks("networks.deny", c.Networks.Deny)
 	}
@@ -176,7 +187,8 @@ func described(o OpenAPI) ([]gateway.Route, error) {
 		Hosts: o.Hosts, Upstream: o.Upstream, Forward: common.Forward, Limits: common.Limits, StripPrefix: o.StripPrefix,
 	})
 	for i := range routes {
-		routes[i].Networks, routes[i].MaxBody, routes[i].Timeout = common.Networks, common.MaxBody, common.Timeout
+		routes[i].Networks, routes[i].Countries = common.Networks, common.Countries
+		routes[i].MaxBody, routes[i].Timeout = common.MaxBody, common.Timeout
 	}
 	return routes, err
 }

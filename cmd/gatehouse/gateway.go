@@ -121,6 +121,9 @@ func serveGateway(ctx context.Context, config gate.Config, log *slog.Logger) err
 			log.Info(what, "address", listeners[i].Addr().String(), "routes", len(running.Routes()))
 		}
 	}
+	if at := config.Decisions.ExtAuthzListen; at != "" {
+		log.Info("Envoy is answered by the program gatehouse-extauthz", "address", at)
+	}
 	err = running.Serve(ctx, listeners[0], listeners[1])
 	if closeErr := running.Close(); err == nil {
 		err = closeErr

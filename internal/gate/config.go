@@ -222,6 +222,8 @@ type Key struct {
 type Decisions struct {
 	// Listen is an address of its own. The question is asked at /decide.
 	Listen string `yaml:"listen"`
+	// ExtAuthzListen is where gatehouse-extauthz, a program of its own, answers Envoy.
+	ExtAuthzListen string `yaml:"ext_authz_listen"`
 	// Proxies are addresses or networks that may ask, and whose X-Forwarded-For is believed.
 	Proxies []string `yaml:"proxies"`
 	// Headers in which they tell of the request; none stands for X-Forwarded-*.
@@ -296,7 +298,7 @@ func (c Config) Check() error {
 			problems = append(problems, err)
 		}
 	}
-	for setting, address := range map[string]string{"listen": c.Listen, "decisions.listen": c.Decisions.Listen} {
+	for setting, address := range map[string]string{"listen": c.Listen, "decisions.listen": c.Decisions.Listen, "decisions.ext_authz_listen": c.Decisions.ExtAuthzListen} {
 		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
 			add(fmt.Errorf("%s must be host:port, such as 127.0.0.1:8060", setting))
 		}
@@ -304,7 +306,7 @@ func (c Config) Check() error {
 	if c.Listen != "" && c.Listen == c.Decisions.Listen {
 		add(errors.New("decisions.listen must differ from listen: whoever asks for decisions can tell of any request"))
 	}
-	add(c.Metrics.Check(c.Listen, c.Decisions.Listen))
+	add(c.Metrics.Check(c.Listen, c.Decisions.Listen, c.Decisions.ExtAuthzListen))
 	for setting, t := range map[string]server.TLS{"tls": c.TLS, "decisions.tls": c.Decisions.TLS} {
 		if (t.Certificate == "") != (t.Key == "") {
 			add(fmt.Errorf("%s needs both certificate and key", setting))
@@ -321,7 +323,7 @@ func (c Config) Check() error {
 	}
 	add(settings.Check())
 	add(c.checkBase(settings))
-	if c.Decisions.Listen != "" {
+	if c.Decisions.Listen != "" || c.Decisions.ExtAuthzListen != "" {
 		decisions, err := c.decisions(settings)
 		add(err)
 		if err == nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ type Gate struct {
 	gateway   *gateway.Gateway
 	decisions *forwardauth.Handler // nil when nobody asks for decisions
 	routes    []gateway.Route
+	asking    forwardauth.Config
 	close     []func() error
 	log       *slog.Logger
 }
@@ -60,12 +62,11 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (_ *Gate, err error) 
 	if g.gateway, err = gateway.New(ctx, settings); err != nil {
 		return nil, err
 	}
+	if g.asking, err = c.decisions(settings); err != nil {
+		return nil, err
+	}
 	if c.Decisions.Listen != "" {
-		decisions, err := c.decisions(settings)
-		if err != nil {
-			return nil, err
-		}
-		if g.decisions, err = forwardauth.New(g.gateway, decisions); err != nil {
+		if g.decisions, err = forwardauth.New(g.gateway, g.asking); err != nil {
 			return nil, err
 		}
 	}
@@ -86,6 +87,11 @@ func (g *Gate) Close() error {
 
 // Gateway decides.
 func (g *Gate) Gateway() *gateway.Gateway { return g.gateway }
+
+// Asking are who may ask for decisions, and how upstreams are told who asks.
+func (g *Gate) Asking() ([]netip.Prefix, gateway.Identity) {
+	return g.asking.Proxies, g.asking.Identity
+}
 
 // Routes are all routes, those of descriptions included.
 func (g *Gate) Routes() []gateway.Route { return g.routes }

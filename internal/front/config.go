@@ -39,10 +39,11 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	// CAFile has further certification authorities, in PEM, for issuers and Redis.
-	CAFile string       `yaml:"ca_file"`
-	TLS    server.TLS   `yaml:"tls"`
-	Redis  server.Redis `yaml:"redis"`
-	Log    server.Log   `yaml:"log"`
+	CAFile  string         `yaml:"ca_file"`
+	TLS     server.TLS     `yaml:"tls"`
+	Redis   server.Redis   `yaml:"redis"`
+	Log     server.Log     `yaml:"log"`
+	Metrics server.Metrics `yaml:"metrics"`
 	// ShutdownTimeout is how long requests may go on after a stop was asked. Streams end at
 	// once.
 	ShutdownTimeout config.Duration `yaml:"shutdown_timeout"`
@@ -165,6 +166,9 @@ func (c Config) Check() error {
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		complain("tls needs both certificate and key")
+	}
+	if err := c.Metrics.Check(c.Listen); err != nil {
+		problems = append(problems, err)
 	}
 	if err := c.Log.Check(); err != nil {
 		problems = append(problems, err)

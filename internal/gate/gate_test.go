@@ -160,7 +160,7 @@ func TestMetrics(t *testing.T) {
 	status, _, text := get(t, "http://"+address+"/metrics")
 	for _, line := range []string{
 		`gatehouse_gateway_decisions_total{reason="allowed",route="public"} 1`, `gatehouse_gateway_decisions_total{reason="resource-token-missing",route="admin"} 1`,
-		`gatehouse_gateway_upstream_asked{upstream="echo"} 1`, `gatehouse_gateway_feed_age_seconds{authentication="photos",issuer="` + i.URL + `"} `, "gatehouse_gateway_streams 0",
+		`gatehouse_gateway_upstream_asked{upstream="echo"} 1`, `gatehouse_gateway_feed_age_seconds{authentication="photos",issuer="` + i.URL + `"} `, `gatehouse_gateway_answers_total{route="public",status="2xx"} 1`, "gatehouse_gateway_streams 0",
 	} {
 		if status != 200 || !strings.Contains(text, line) {
 			t.Errorf("%d, without %s", status, line)

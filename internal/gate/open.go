@@ -135,7 +135,7 @@ func (g *Gate) page() http.Handler {
 	return metrics.Page(server.BuildVersion(), func() metrics.GatewayLoad {
 		stats, health := g.gateway.Stats(), g.gateway.Health()
 		load := metrics.GatewayLoad{
-			Decisions: stats.Decisions, Failures: stats.Failures, Streams: stats.Streams, Exchanged: stats.Exchanged,
+			Decisions: stats.Decisions, Failures: stats.Failures, Answers: stats.Answers, Waited: stats.Waited, Streams: stats.Streams, Exchanged: stats.Exchanged,
 			Upstreams: map[string]bool{}, FeedAges: map[string]map[string]float64{},
 		}
 		for name, state := range health.Upstreams {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,7 +17,11 @@ type GatewayLoad struct {
 	// Decisions are counts by route and reason, Failures those of requests that were let
 	// in and came to nothing.
 	Decisions, Failures map[string]map[string]uint64
-	Streams, Exchanged  int
+	// Answers are counts of upstreams' answers by route and class of status (2xx), Waited
+	// how long requests of a route waited for them to begin, all together.
+	Answers            map[string]map[string]uint64
+	Waited             map[string]time.Duration
+	Streams, Exchanged int
 	// Upstreams say whether each is asked now, and not spared for a while.
 	Upstreams map[string]bool
 	// FeedAges are the ages in seconds of what is known of revocations, by authentication
@@ -44,9 +49,11 @@ func described(name, help string, labels ...string) *prometheus.Desc {
 }
 
 // gatewayMetrics are what a gateway tells.
-var gatewayMetrics = struct{ decisions, failures, streams, exchanged, upstreams, feeds *prometheus.Desc }{
+var gatewayMetrics = struct{ decisions, failures, answers, waited, streams, exchanged, upstreams, feeds *prometheus.Desc }{
 	described("gatehouse_gateway_decisions_total", "Decisions about requests, by what they were: allowed, or the rule that refused.", "route", "reason"),
 	described("gatehouse_gateway_failures_total", "Requests that were let in and came to nothing, by the rule that says why.", "route", "rule"),
+	described("gatehouse_gateway_answers_total", "Answers of upstreams, by class of status.", "route", "status"),
+	described("gatehouse_gateway_wait_seconds_total", "Seconds that requests waited for upstreams' answers to begin.", "route"),
 	described("gatehouse_gateway_streams", "Streams that are open."),
 	described("gatehouse_gateway_exchanged_tokens", "Exchanged tokens that are remembered."),
 	described("gatehouse_gateway_upstream_asked", "1 while an upstream is asked, 0 while it is spared since it did not answer.", "upstream"),
@@ -55,7 +62,7 @@ var gatewayMetrics = struct{ decisions, failures, streams, exchanged, upstreams,
 
 func (gatewayCollector) Describe(to chan<- *prometheus.Desc) {
 	m := gatewayMetrics
-	for _, one := range []*prometheus.Desc{m.decisions, m.failures, m.streams, m.exchanged, m.upstreams, m.feeds} {
+	for _, one := range []*prometheus.Desc{m.decisions, m.failures, m.answers, m.waited, m.streams, m.exchanged, m.upstreams, m.feeds} {
 		to <- one
 	}
 }
@@ -71,6 +78,10 @@ func (c gatewayCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	twice(m.decisions, load.Decisions)
 	twice(m.failures, load.Failures)
+	twice(m.answers, load.Answers)
+	for route, waited := range load.Waited {
+		to <- prometheus.MustNewConstMetric(m.waited, prometheus.CounterValue, waited.Seconds(), route)
+	}
 	to <- prometheus.MustNewConstMetric(m.streams, prometheus.GaugeValue, float64(load.Streams))
 	to <- prometheus.MustNewConstMetric(m.exchanged, prometheus.GaugeValue, float64(load.Exchanged))
 	for upstream, asked := range load.Upstreams {

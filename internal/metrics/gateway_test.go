@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPageOfAGateway(t *testing.T) {
@@ -13,7 +14,8 @@ func TestPageOfAGateway(t *testing.T) {
 		return GatewayLoad{
 			Decisions: map[string]map[string]uint64{"read": {"allowed": n, "resource-scope": 1}, "": {"gateway-no-route": 4}},
 			Failures:  map[string]map[string]uint64{"read": {"gateway-upstream-failed": 7}},
-			Streams:   3, Exchanged: 5, Upstreams: map[string]bool{"up": true, "down": false},
+			Answers:   map[string]map[string]uint64{"read": {"2xx": 9}}, Waited: map[string]time.Duration{"read": 1500 * time.Millisecond},
+			Streams: 3, Exchanged: 5, Upstreams: map[string]bool{"up": true, "down": false},
 			FeedAges: map[string]map[string]float64{"photos": {"https://id.example": 0.5, "https://other.example": -1}},
 		}
 	})
@@ -23,7 +25,7 @@ func TestPageOfAGateway(t *testing.T) {
 		for _, line := range []string{
 			`gatehouse_build_info{version="v9"} 1`, `gatehouse_gateway_decisions_total{reason="allowed",route="read"} ` + allowed,
 			`gatehouse_gateway_decisions_total{reason="gateway-no-route",route=""} 4`, `gatehouse_gateway_failures_total{route="read",rule="gateway-upstream-failed"} 7`,
-			"gatehouse_gateway_streams 3", "gatehouse_gateway_exchanged_tokens 5", `gatehouse_gateway_upstream_asked{upstream="up"} 1`, `gatehouse_gateway_upstream_asked{upstream="down"} 0`,
+			`gatehouse_gateway_answers_total{route="read",status="2xx"} 9`, `gatehouse_gateway_wait_seconds_total{route="read"} 1.5`, "gatehouse_gateway_streams 3", "gatehouse_gateway_exchanged_tokens 5", `gatehouse_gateway_upstream_asked{upstream="up"} 1`, `gatehouse_gateway_upstream_asked{upstream="down"} 0`,
 			`gatehouse_gateway_feed_age_seconds{authentication="photos",issuer="https://id.example"} 0.5`, "go_goroutines ",
 		} {
 			if !strings.Contains(w.Body.String(), "\n"+line) {

@@ -112,7 +112,7 @@ func (s *stage) compareProxies(r row, o options) (compared, error) {
 			return compared{}, err
 		}
 		defer process.stop()
-		sides[i], processes[i] = &side{address: hello.Address, stage: s, seen: newSampler()}, process
+		sides[i], processes[i] = &side{address: hello.Address, stage: s, bare: i == 0, seen: newSampler()}, process
 		if visitors[i], err = r.visitors(sides[i], r.connections); err != nil {
 			return compared{}, err
 		}

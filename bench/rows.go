@@ -56,6 +56,7 @@ func rows() []row {
 		{name: "jwks", target: 0.85, connections: connections,
 			visitors: documents("/jwks", `{"keys":[`), limit: (*bareLimit).static},
 		{name: "gateway_jwt", target: 0.8, connections: connections, visitors: proxied, limit: (*bareLimit).bareProxy, proxy: (*bareLimit).gateway},
+		{name: "bff_api", target: 0.7, connections: connections, visitors: apiCalls, limit: (*bareLimit).bareProxy, proxy: (*bareLimit).bff},
 		{name: "verify_jwt", target: 0.77, checks: verifications(1, 0)}, // 1.3 times the signature
 		{name: "verify_jwt_cached", target: 1, checks: verifications(0, cachedBudget)},
 	}

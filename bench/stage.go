@@ -147,7 +147,9 @@ type side struct {
 	keys    jose.KeySet
 	// limit is nil for the server.
 	limit *limitHello
-	seen  sampler
+	// bare says that it is the limit of a row of proxies.
+	bare bool
+	seen sampler
 }
 
 func basic(id, secret string) string {

@@ -50,7 +50,7 @@ func (b *BFF) newUpstream(config Upstream, filter *proxy.Filter) (*upstream, err
 		u.path = ""
 	}
 	u.transport.TLSClientConfig = config.TLS.Clone() // nil stays nil
-	u.proxy = proxy.Upstream{URL: at, Public: b.origin, Filter: filter, Trusted: b.config.TrustedProxies, Error: b.notForwarded, Logger: b.config.Logger}
+	u.proxy = proxy.Upstream{URL: at, Public: b.origin, Filter: filter, Trusted: b.config.TrustedProxies, Buffers: &proxy.Buffers{}, Error: b.notForwarded, Logger: b.config.Logger}
 	for _, one := range config.Routes {
 		pattern, err := proxy.ParsePattern(one.Path)
 		if err != nil {

@@ -358,3 +358,32 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestExchangesSpareAnIssuerThatDoesNotAnswer, and a refusal is an answer.
+func TestExchangesSpareAnIssuerThatDoesNotAnswer(t *testing.T) {
+	p := newProvider(t)
+	c := p.client(t, client.Config{})
+	exchange := func() error {
+		_, err := c.Exchange(t.Context(), client.Exchange{SubjectToken: client.NewSecret("theirs")})
+		return err
+	}
+	p.answers("/token", http.StatusBadRequest, map[string]any{"error": "invalid_target"})
+	for range 10 {
+		if _, refused := errors.AsType[*client.RefusedError](exchange()); !refused {
+			t.Fatal("it is not refused")
+		}
+	}
+	if state := c.Stats().Breaker; state != "closed" {
+		t.Errorf("after refusals the breaker is %s", state)
+	}
+	p.answers("/token", http.StatusServiceUnavailable, map[string]any{})
+	for range 5 {
+		if _, away := errors.AsType[*client.UnavailableError](exchange()); !away {
+			t.Fatal("it is not away")
+		}
+	}
+	p.answers("/token", http.StatusOK, map[string]any{"access_token": "x", "token_type": "Bearer", "issued_token_type": client.TypeAccessToken})
+	if away, is := errors.AsType[*client.UnavailableError](exchange()); !is || away.RetryAfter <= 0 || c.Stats().Breaker != "open" {
+		t.Errorf("it is asked again at once: %v, %s", away, c.Stats().Breaker)
+	}
+}

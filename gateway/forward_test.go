@@ -33,7 +33,7 @@ func forwarding(f gateway.Forward) func(*stage, *gateway.Config) {
 }
 
 func TestIdentityHeaders(t *testing.T) {
-	spec.Covers(t, "PX-01", "PX-02", "PX-17")
+	spec.Covers(t, "PX-01", "PX-02", "PX-04", "PX-17")
 	s := newStage(t, forwarding(gateway.Forward{Headers: true}))
 	raw := s.issuer.token(t, claims{"groups": []string{"dev", "ops"}, "level": 3, "odd": []string{"a b"}})
 	spoof := http.Header{

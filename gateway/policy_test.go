@@ -21,7 +21,7 @@ import (
 )
 
 // raw sends octets and returns the statuses of all answers until the gateway closes the
-// connection or falls silent.
+// connection, or has been silent for long.
 func (s *stage) raw(text string) (statuses []int, closed bool) {
 	s.Helper()
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.front.URL, "http://"))
@@ -32,7 +32,7 @@ func (s *stage) raw(text string) (statuses []int, closed bool) {
 	if _, err := io.WriteString(connection, text); err != nil {
 		s.Fatal(err)
 	}
-	_ = connection.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_ = connection.SetReadDeadline(time.Now().Add(20 * time.Second))
 	buffered := bufio.NewReader(connection)
 	for {
 		response, err := http.ReadResponse(buffered, nil)
@@ -86,10 +86,9 @@ func TestSmuggling(t *testing.T) {
 	}
 	// Both forms of length are one request with the chunks' (RFC 9112 §6.3), and what follows on
 	// the connection is judged by itself or not read.
-	before := len(s.echo.requests())
-	statuses, _ := s.raw(head + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner)
-	if n := len(s.echo.requests()) - before; len(statuses) == 0 || n > 1 || slices.Contains(statuses[1:], 200) {
-		t.Errorf("CL.TE: answers %v, the upstream saw %d", statuses, n)
+	statuses, _ := s.raw(head + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + strings.Replace(inner, "X-Smuggled: 1", "Connection: close", 1))
+	if len(statuses) == 0 || slices.Contains(statuses[1:], 200) || slices.ContainsFunc(s.echo.requests(), func(one saw) bool { return one.Target == "/admin" }) {
+		t.Errorf("CL.TE: answers %v, the upstream saw %v", statuses, s.echo.requests())
 	}
 	// A folded header is one header, also for the upstream.
 	if statuses, _ := s.raw("GET /public/x HTTP/1.1\r\nHost: a.example\r\nX-Fold: a\r\n X-Gatehouse-Subject: mallory\r\nConnection: close\r\n\r\n"); len(statuses) != 1 {
@@ -100,7 +99,7 @@ func TestSmuggling(t *testing.T) {
 		}
 	}
 	// The connection for which all of this is meant still works.
-	if statuses, _ := s.raw("GET /public/x HTTP/1.1\r\nHost: a.example\r\n\r\nGET http://a.example/public/y HTTP/1.1\r\nHost: b.example\r\n\r\n"); !slices.Equal(statuses, []int{200, 200}) {
+	if statuses, _ := s.raw("GET /public/x HTTP/1.1\r\nHost: a.example\r\n\r\nGET http://a.example/public/y HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n"); !slices.Equal(statuses, []int{200, 200}) {
 		t.Errorf("two good requests: %v", statuses)
 	}
 }

@@ -368,3 +368,38 @@ func TestPolicyFollowsTheHost(t *testing.T) {
 		}
 	}
 }
+
+// TestSocketsThatNobodyReads are cut, too: the handler ends, although the client neither reads
+// nor writes.
+func TestSocketsThatNobodyReads(t *testing.T) {
+	s := newStage(t, func(s *stage, c *gateway.Config) {
+		streaming(true)(s, c)
+		flood := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "websocket")
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer connection.Close()
+			for chunk := make([]byte, 64<<10); err == nil; {
+				_, err = connection.Write(chunk)
+			}
+		}))
+		t.Cleanup(flood.Close)
+		c.Upstreams = append(c.Upstreams, gateway.Upstream{Name: "flood-socket", URL: flood.URL})
+		c.Routes = append(c.Routes, gateway.Route{Name: "flood-socket", Match: gateway.Match{Path: "/flood-socket"}, Authentication: "photos", Upstream: "flood-socket", Stream: true})
+	})
+	raw := s.issuer.token(t, nil)
+	eventually(t, "the feed is heard", func() bool { return s.do("GET", "/photos/1", bearer(raw), nil).StatusCode == 200 })
+	connection, status := s.upgrade("/flood-socket", raw, "", "websocket")
+	if status != http.StatusSwitchingProtocols {
+		t.Fatal(status)
+	}
+	time.Sleep(200 * time.Millisecond) // until every buffer on the way is full
+	s.issuer.revoke(revocation.GrantHandle, "gid-1")
+	eventually(t, "the handler ends", func() bool { return s.gateway.Stats().Streams == 0 })
+	isCut(t, "the socket", connection)
+}

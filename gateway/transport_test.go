@@ -87,6 +87,7 @@ func TestRequestsAreSentAgainWhereThatIsSafe(t *testing.T) {
 
 // TestUpstreamsThatDoNotAnswerAreSpared, and tried again after a while.
 func TestUpstreamsThatDoNotAnswerAreSpared(t *testing.T) {
+	spec.Covers(t, "LG-03")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -47,6 +47,7 @@ func TestGateway(t *testing.T) {
 			g.checks(t, name)
 		})
 	}
+	t.Run("explained", func(t *testing.T) { g.explained(t, configuration) })
 	t.Run("log", func(t *testing.T) {
 		if !strings.Contains(g.gateway.log.String(), `"msg":"decision"`) {
 			t.Error("the gateway logged no decision")
@@ -150,6 +151,30 @@ func (d *decided) start(t *testing.T, program, dir string, arguments ...string) 
 		}
 	})
 	d.waitFor(t, "http://"+d.proxy+"/public/ready", process)
+}
+
+// explained asks `gatehouse gateway check` about tokens of the real server.
+func (d *decided) explained(t *testing.T, configuration string) {
+	ask := func(token, request string) (code int, said string) {
+		command := exec.CommandContext(t.Context(), builtBinary, "gateway", "check", "--config", configuration, "--request", request, "--token", "-", "--address", "127.0.0.1")
+		command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GATEHOUSE_") })
+		command.Stdin = strings.NewReader(token + "\n")
+		output, err := command.CombinedOutput()
+		if err != nil && command.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return command.ProcessState.ExitCode(), string(output)
+	}
+	for format, path := range map[string]string{"jwt": "/photos/1", "opaque": "/notes/1"} {
+		token := d.accessToken(t, format)
+		code, said := ask(token, "GET "+path)
+		if code != 0 || !strings.Contains(said, "let through by the route") || !strings.Contains(said, `for the client "interop-machine"`) || !strings.Contains(said, "the upstream gets X-Gatehouse-Client-Id: interop-machine") || strings.Contains(said, token) {
+			t.Errorf("%s: ended with %d:\n%s", format, code, said)
+		}
+		if code, said = ask(token, "GET /admin"); code != 3 || strings.Contains(said, token) || !strings.Contains(said, "refused with 40") {
+			t.Errorf("%s at another route: ended with %d:\n%s", format, code, said)
+		}
+	}
 }
 
 func (d *decided) startNginx(t *testing.T) {

@@ -134,6 +134,26 @@ func TestGatewayExampleNamesEverySetting(t *testing.T) {
 	}
 }
 
+// The page on running a gateway begins with a whole configuration.
+func TestGatewayPageBeginsWithAConfiguration(t *testing.T) {
+	_, block, _ := strings.Cut(readExample(t, "../../docs/gateway-command.md"), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```")
+	directory := t.TempDir()
+	file := filepath.Join(directory, "gateway.yaml")
+	for name, text := range map[string]string{file: block, filepath.Join(directory, "photos-api.secret"): "a secret of the API\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := gate.Load(file, nil)
+	if err == nil {
+		err = page.Check()
+	}
+	if err != nil || len(page.Routes) != 2 {
+		t.Errorf("%v\n%s", err, block)
+	}
+}
+
 func TestTenantExampleNamesEverySetting(t *testing.T) {
 	text := readExample(t, tenantExample)
 	namesEverything(t, text, config.Keys(admin.File{}))

@@ -37,17 +37,18 @@ var layers = map[string]int{
 
 	"resource/resourcegrpc": 5, "resource/resourcemcp": 5,
 	"client/xoauth2": 5,
-	"authserver":     5, "internal/login": 5, "bff": 5, "gateway": 5,
+	"authserver":     5, "internal/login": 5, "bff": 5, "gateway": 5, "internal/process": 5,
 	"gateway/maxmind":          5,
 	"internal/store/storetest": 5,
 
+	"gateway/forwardauth": 6, "gateway/openapi": 6, "gateway/extauthz": 6,
 	"internal/admin": 6,
 
 	"internal/server": 7,
 
-	"internal/dev": 8, "internal/front": 8, "gatehousetest": 8,
+	"internal/dev": 8, "internal/front": 8, "internal/gate": 8, "gatehousetest": 8,
 
-	"cmd/gatehouse": 9, "bench": 9, "interop": 9, "faults": 9, "examples": 9, "scripts": 9,
+	"cmd/gatehouse": 9, "cmd/gatehouse-extauthz": 9, "bench": 9, "interop": 9, "faults": 9, "examples": 9, "scripts": 9,
 }
 
 // trees are the entries of layers whose sub-packages need no line of their own.
@@ -71,7 +72,8 @@ var outside = map[string][]string{
 	"go.opentelemetry.io/otel":                {"internal/tracing"},
 	"go.opentelemetry.io/proto/otlp":          {"internal/tracing"},
 	"google.golang.org/protobuf":              {"internal/tracing"},
-	"google.golang.org/grpc":                  {"resource/resourcegrpc"},
+	"google.golang.org/grpc":                  {"resource/resourcegrpc", "gateway/extauthz", "cmd/gatehouse-extauthz"},
+	"github.com/envoyproxy/go-control-plane":  {"gateway/extauthz", "cmd/gatehouse-extauthz"},
 	"github.com/oschwald/maxminddb-golang/v2": {"gateway/maxmind"},
 	"github.com/modelcontextprotocol/go-sdk":  {"resource/resourcemcp"},
 	"github.com/sony/gobreaker/v2":            {"client", "gateway"},

@@ -33,15 +33,14 @@ export function jsonText(value) {
 // A box of code that can be scrolled with the keyboard.
 export const code = (label, ...children) => el('pre', { tabindex: 0, role: 'region', 'aria-label': label }, el('code', {}, ...children));
 
+// Rows of a table, of [name, value, meaning].
+export const factRows = (rows) => rows.map(([name, value, meaning]) => el('tr', {},
+  el('th', { scope: 'row' }, name),
+  el('td', { class: 'value' }, el('code', {}, String(value))),
+  el('td', { class: 'meaning' }, meaning)));
+
 // A table of [name, value, meaning].
-export function facts(caption, rows) {
-  return el('table', { class: 'facts' },
-    el('caption', {}, caption),
-    el('tbody', {}, rows.map(([name, value, meaning]) => el('tr', {},
-      el('th', { scope: 'row' }, name),
-      el('td', { class: 'value' }, el('code', {}, String(value))),
-      el('td', { class: 'meaning' }, meaning)))));
-}
+export const facts = (caption, rows) => el('table', { class: 'facts' }, el('caption', {}, caption), el('tbody', {}, factRows(rows)));
 
 // A list of [passed, sentence].
 export function checks(list) {

@@ -36,7 +36,11 @@ func newCast(ctx context.Context, at urls, ready Ready, hc *http.Client, log *sl
 			c.close()
 		}
 	}()
-	if c.playground, err = newPlayground(at, wellKnown(ready.Users)); err != nil {
+	machine := service{issuer: at.issuer, client: hc}
+	if ready, found := ready.machine(); found {
+		machine.secret = ready.ClientSecret
+	}
+	if c.playground, err = newPlayground(at, wellKnown(ready.Users), machine); err != nil {
 		return nil, err
 	}
 	if c.mutual, err = newMutual(clientThumbnails, clientPhotoAPI, time.Now()); err != nil {

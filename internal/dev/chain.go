@@ -17,7 +17,7 @@ import (
 const (
 	maxWatchers = 16
 	watchTime   = time.Minute
-	watchPause  = 100 * time.Millisecond
+	watchPause  = 25 * time.Millisecond
 )
 
 // thumbnail answers with a picture that the thumbnails API draws.

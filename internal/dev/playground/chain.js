@@ -27,12 +27,12 @@ const link = (who, name, sentence, ...more) => el('li', { 'data-who': who }, el(
 // The links of the chain as list items; behindBFF says that the browser has a cookie in the place of a token.
 export function chainOf({ photoapi, thumbnails }, behindBFF) {
   const before = actorsOf(photoapi.claims);
-  const actors = actorsOf(thumbnails.claims);
+  const [present, ...earlier] = actorsOf(thumbnails.claims);
   return [
-    behindBFF ? link('browser', 'The browser', 'sends a cookie, and a header that no other site can send.') : link('browser', 'This page', 'sends the access token of step 5.'),
+    behindBFF ? link('browser', 'The browser', 'sends a cookie, and a header that no other site can send.') : link('browser', 'The client', 'sends its access token.'),
     behindBFF ? link('bff', 'The backend for frontend', 'knows the session by the cookie, and puts the access token in its place.') : null,
     ...before.toReversed().map((actor) => link(actor, actor, 'exchanged the token, and acts for the user.')),
     link('photoapi', 'PhotoAPI', 'gets a token that is for PhotoAPI alone, and must not pass it on. It exchanges it.', ...seen(photoapi.claims)),
-    link('thumbnails', 'The thumbnails API', `gets another token, for itself alone: the same user, and that ${actors.join(', for whom acted ')} acts. The certificate of the connection is of ${thumbnails.certificate}, too.`, ...seen(thumbnails.claims)),
+    link('thumbnails', 'The thumbnails API', `gets another token, for itself alone: the same subject, and that ${present} acts for it${earlier.length ? `, after ${earlier.join(' and ')}` : ''}. The certificate of the connection is of ${thumbnails.certificate}, too.`, ...seen(thumbnails.claims)),
   ].filter(Boolean);
 }

@@ -75,6 +75,29 @@ export const rawJWT = (parts) => parts.flatMap((part, i) => [i ? '.' : '', el('s
 
 export function say(sentence) { $('pg-status').textContent = sentence; }
 
+export function trouble(sentence) {
+  $('pg-trouble').textContent = sentence;
+  $('pg-trouble').hidden = false;
+  say(sentence);
+}
+
+// A button that cannot be pressed again while its work is under way, nor afterwards while staysOff says so.
+export function press(id, work, staysOff = () => false) {
+  const button = $(id);
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    button.setAttribute('aria-busy', 'true');
+    try {
+      await work();
+    } catch (error) {
+      trouble(`This page has a fault: ${error.message}`);
+    } finally {
+      button.removeAttribute('aria-busy');
+      button.disabled = staysOff();
+    }
+  });
+}
+
 // A step of the page.
 export function step(id) {
   const section = $(id);

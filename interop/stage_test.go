@@ -58,6 +58,7 @@ type devLine struct {
 	Issuer     string      `json:"issuer"`
 	Playground string      `json:"playground"`
 	API        string      `json:"api"`
+	BFF        string      `json:"bff"`
 	Users      []devUser   `json:"users"`
 	Clients    []devClient `json:"clients"`
 }

@@ -29,7 +29,7 @@ func bffConfig(at urls) bff.Config {
 	return bff.Config{
 		URL: at.bff,
 		Issuers: []bff.Issuer{{Issuer: at.issuer, Client: client.Config{
-			ClientID: clientBFF, Scope: bffScope, Resources: []string{at.apiIdentifier}, Lazy: true,
+			ClientID: clientBFF, Scope: bffScope, Resources: []string{at.apiIdentifier}, UserInfo: true, Lazy: true,
 		}}},
 		Upstreams: []bff.Upstream{{Path: apiPath, URL: at.api, Routes: []bff.Route{
 			{Path: "/photos", Methods: []string{get, post}},

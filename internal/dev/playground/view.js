@@ -31,7 +31,7 @@ export function jsonText(value) {
 }
 
 // A box of code that can be scrolled with the keyboard.
-export const code = (label, ...children) => el('pre', { tabindex: 0, role: 'region', 'aria-label': label }, el('code', {}, ...children));
+export const code = (label, ...children) => el('pre', { tabindex: 0, role: 'group', 'aria-label': label }, el('code', {}, ...children));
 
 // Rows of a table, of [name, value, meaning].
 export const factRows = (rows) => rows.map(([name, value, meaning]) => el('tr', {},

@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/bff"
 	"gatehouse/client"
+	"gatehouse/internal/authority"
 	"gatehouse/resource"
 )
 
@@ -16,7 +17,7 @@ import (
 type cast struct {
 	playground, photos, thumbnails http.Handler
 	bff                            *bff.BFF
-	mutual                         mutual
+	mutual                         authority.Mutual
 
 	closers []func()
 }
@@ -43,7 +44,7 @@ func newCast(ctx context.Context, at urls, ready Ready, hc *http.Client, log *sl
 	if c.playground, err = newPlayground(at, wellKnown(ready.Users), machine); err != nil {
 		return nil, err
 	}
-	if c.mutual, err = newMutual(clientThumbnails, clientPhotoAPI, time.Now()); err != nil {
+	if c.mutual, err = authority.NewMutual(clientThumbnails, clientPhotoAPI, time.Now()); err != nil {
 		return nil, err
 	}
 	thumbnails, err := resource.New(ctx, feedConfig(at, thumbnailsIdentifier, ready.secretOf(clientThumbnails), clientThumbnails, hc, log))
@@ -78,7 +79,7 @@ func (c *cast) joinPhotoAPI(ctx context.Context, at urls, ready Ready, hc *http.
 		return err
 	}
 	c.closers = append(c.closers, func() { _ = exchanger.Close() }) // it has nothing that could be lost
-	transport := &http.Transport{TLSClientConfig: c.mutual.client}
+	transport := &http.Transport{TLSClientConfig: c.mutual.Client}
 	c.closers = append(c.closers, transport.CloseIdleConnections)
 	c.photos = newPhotoAPI(photoParts{
 		require: photos.Require, subject: subjectOf, now: time.Now, ending: ctx.Done(),

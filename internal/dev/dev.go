@@ -129,7 +129,7 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 	group.Go(func() error { return serve(ctx, doors.playground, cast.playground, log, nil) })
 	group.Go(func() error { return serve(ctx, doors.api, cast.photos, log, nil) })
 	group.Go(func() error {
-		return serve(ctx, tls.NewListener(doors.thumbnails, cast.mutual.server), cast.thumbnails, log, nil)
+		return serve(ctx, tls.NewListener(doors.thumbnails, cast.mutual.Server), cast.thumbnails, log, nil)
 	})
 	group.Go(func() error { return serve(ctx, doors.bff, cast.bff, log, cast.bff.EndStreams) })
 	group.Go(func() error {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"gatehouse/internal/authority"
 	"gatehouse/resource"
 )
 
@@ -35,7 +36,7 @@ func byItsActor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		access, _ := resource.AccessFrom(r.Context())
 		actor, err := access.Claims.Actor()
-		if name := certified(r.TLS); err != nil || actor == nil || name == "" || actor.Subject != name {
+		if name := authority.Name(r.TLS); err != nil || actor == nil || name == "" || actor.Subject != name {
 			answer(w, http.StatusForbidden, map[string]string{"error": "the token is not for the service whose certificate came with it"})
 			return
 		}
@@ -69,7 +70,7 @@ type caller struct {
 
 func callerOf(r *http.Request) caller {
 	access, _ := resource.AccessFrom(r.Context())
-	return caller{Claims: access.Claims.Raw, Certificate: certified(r.TLS)}
+	return caller{Claims: access.Claims.Raw, Certificate: authority.Name(r.TLS)}
 }
 
 func tellCaller(w http.ResponseWriter, r *http.Request) {

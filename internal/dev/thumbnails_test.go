@@ -5,12 +5,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	"gatehouse/resource"
 	"gatehouse/token"
@@ -65,47 +62,6 @@ func TestThumbnailsHaveAHue(t *testing.T) {
 		r.TLS = certifiedAs("photoapi")
 		if api.ServeHTTP(w, r); w.Code != status {
 			t.Errorf("hue %q: %d %s", hue, w.Code, w.Body)
-		}
-	}
-}
-
-// TestMutualTLS: each side takes the other's certificate and nobody else's.
-func TestMutualTLS(t *testing.T) {
-	ours, err := newMutual("thumbnails", "photoapi", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := newMutual("thumbnails", "photoapi", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, certified(r.TLS)) }))
-	server.TLS = ours.server
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	ask := func(config *tls.Config) (string, error) {
-		transport := &http.Transport{TLSClientConfig: config}
-		defer transport.CloseIdleConnections()
-		response, err := (&http.Client{Transport: transport}).Get(server.URL)
-		if err != nil {
-			return "", err
-		}
-		defer func() { _ = response.Body.Close() }()
-		text, err := io.ReadAll(response.Body)
-		return string(text), err
-	}
-	if who, err := ask(ours.client); err != nil || who != "photoapi" {
-		t.Errorf("%q %v", who, err)
-	}
-	for name, config := range map[string]*tls.Config{
-		"a client of another authority":  {RootCAs: ours.client.RootCAs, Certificates: theirs.client.Certificates},
-		"no certificate":                 {RootCAs: ours.client.RootCAs},
-		"the server's own, as a client":  {RootCAs: ours.client.RootCAs, Certificates: ours.server.Certificates},
-		"a client that does not know us": {RootCAs: theirs.client.RootCAs, Certificates: ours.client.Certificates},
-	} {
-		if who, err := ask(config); err == nil {
-			t.Errorf("%s is taken for %q", name, who)
 		}
 	}
 }

@@ -84,6 +84,7 @@ export function trouble(sentence) {
 // A button that cannot be pressed again while its work is under way, nor afterwards while staysOff says so.
 export function press(id, work, staysOff = () => false) {
   const button = $(id);
+  button.disabled = staysOff(); // the page shows it before its script is there
   button.addEventListener('click', async () => {
     button.disabled = true;
     button.setAttribute('aria-busy', 'true');

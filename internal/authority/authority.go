@@ -1,4 +1,4 @@
-package dev
+package authority
 
 import (
 	"crypto/ecdsa"
@@ -14,28 +14,32 @@ import (
 )
 
 const (
-	// certificateLife is longer than anybody leaves a stage running.
+	// certificateLife is longer than anybody leaves a program of development running.
 	certificateLife = 365 * 24 * time.Hour
 	// certificateSkew is for clocks that are set back after the start.
 	certificateSkew = time.Hour
 	serialBits      = 128 // RFC 5280 §4.1.2.2: at most 20 octets
 )
 
-// authority issues the certificates of one stage. Its key is in memory, and goes
-// with it.
-type authority struct {
+// loopback is the one address of the servers.
+const loopback = "127.0.0.1"
+
+// Authority issues the certificates of one run. Its key is in memory, and goes with
+// it.
+type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	now         time.Time
 }
 
-func newAuthority(now time.Time) (*authority, error) {
-	a := &authority{now: now}
+// New makes an authority whose certificates are good from now on.
+func New(now time.Time) (*Authority, error) {
+	a := &Authority{now: now}
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
-	template, err := a.template("Gatehouse dev, this run only")
+	template, err := a.template("this run only")
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +53,7 @@ func newAuthority(now time.Time) (*authority, error) {
 	return a, err
 }
 
-func (a *authority) template(name string) (*x509.Certificate, error) {
+func (a *Authority) template(name string) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits-1))
 	if err != nil {
 		return nil, err
@@ -61,16 +65,16 @@ func (a *authority) template(name string) (*x509.Certificate, error) {
 	}, nil
 }
 
-// pool has the authority alone.
-func (a *authority) pool() *x509.CertPool {
+// Pool has the authority alone.
+func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.certificate)
 	return pool
 }
 
-// issue makes a certificate of a name for one use: to be a server on the loopback
+// Issue makes a certificate of a name for one use: to be a server on the loopback
 // address, or a client.
-func (a *authority) issue(name string, use x509.ExtKeyUsage) (tls.Certificate, error) {
+func (a *Authority) Issue(name string, use x509.ExtKeyUsage) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -90,36 +94,37 @@ func (a *authority) issue(name string, use x509.ExtKeyUsage) (tls.Certificate, e
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// mutual is how two services of the stage recognise each other: what the server
+// Mutual is how two services recognise each other (RFC 8446 §4.3.2): what the server
 // shows and demands, and what its one client does.
-type mutual struct{ server, client *tls.Config }
+type Mutual struct{ Server, Client *tls.Config }
 
-// newMutual makes an authority that nobody else trusts, and a certificate for each
-// side.
-func newMutual(server, client string, now time.Time) (mutual, error) {
-	a, err := newAuthority(now)
+// NewMutual makes an authority that nobody else trusts, and a certificate for each
+// side, which has its name.
+func NewMutual(server, client string, now time.Time) (Mutual, error) {
+	a, err := New(now)
 	if err != nil {
-		return mutual{}, fmt.Errorf("make the certificates of the stage: %w", err)
+		return Mutual{}, fmt.Errorf("make an authority: %w", err)
 	}
-	ofServer, err := a.issue(server, x509.ExtKeyUsageServerAuth)
+	ofServer, err := a.Issue(server, x509.ExtKeyUsageServerAuth)
 	if err != nil {
-		return mutual{}, fmt.Errorf("make the certificates of the stage: %w", err)
+		return Mutual{}, fmt.Errorf("make the certificate of %s: %w", server, err)
 	}
-	ofClient, err := a.issue(client, x509.ExtKeyUsageClientAuth)
+	ofClient, err := a.Issue(client, x509.ExtKeyUsageClientAuth)
 	if err != nil {
-		return mutual{}, fmt.Errorf("make the certificates of the stage: %w", err)
+		return Mutual{}, fmt.Errorf("make the certificate of %s: %w", client, err)
 	}
-	return mutual{
-		server: &tls.Config{
+	return Mutual{
+		Server: &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ofServer},
-			ClientCAs: a.pool(), ClientAuth: tls.RequireAndVerifyClientCert,
+			ClientCAs: a.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
 		},
-		client: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ofClient}, RootCAs: a.pool()},
+		Client: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ofClient}, RootCAs: a.Pool()},
 	}, nil
 }
 
-// certified is the name in the certificate that a request came with, "" without one.
-func certified(state *tls.ConnectionState) string {
+// Name is that of the client whose certificate came with a request and was verified,
+// "" without one.
+func Name(state *tls.ConnectionState) string {
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return ""
 	}

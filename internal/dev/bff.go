@@ -17,8 +17,9 @@ import (
 //go:embed app
 var appFiles embed.FS
 
-// bffScope is what the application asks for.
-const bffScope = "openid profile offline_access " + scopeRead + " " + scopeWrite
+// bffScope is what the application asks for. Without offline_access its tokens end
+// with the session at the issuer (OpenID Connect Core §11).
+const bffScope = "openid profile " + scopeRead + " " + scopeWrite
 
 // apiPath is where the application finds PhotoAPI.
 const apiPath = "/api"

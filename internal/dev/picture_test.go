@@ -175,6 +175,7 @@ func TestASignOutAtTheIssuer(t *testing.T) {
 	s := start(t, dev.Options{JSON: true})
 	alice := s.person(t)
 	alice.signIn(s.BFF+"/bff/login?return_to=/", "alice", "white-rabbit")
+	// Without offline_access it ends with the session.
 	token := alice.token("photos:read openid")
 	glances := s.watch(t, token)
 	if first := <-glances; first.PhotoAPI != http.StatusOK || first.Thumbnails != http.StatusOK {

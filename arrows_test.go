@@ -73,7 +73,7 @@ var outside = map[string][]string{
 	"google.golang.org/protobuf":             {"internal/tracing"},
 	"google.golang.org/grpc":                 {"resource/resourcegrpc"},
 	"github.com/modelcontextprotocol/go-sdk": {"resource/resourcemcp"},
-	"github.com/sony/gobreaker/v2":           {"client"},
+	"github.com/sony/gobreaker/v2":           {"client", "gateway"},
 
 	// Outside clients that the product is tried with, never part of it. The adapters
 	// to one of them are a package of their own, which nothing of ours imports.

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gatehouse/client"
@@ -184,22 +183,9 @@ func (b *BFF) openStream(ctx context.Context, controller *http.ResponseControlle
 			return nil, nil, &client.UnavailableError{Op: "stream", Cause: errors.New("the server is stopping")}
 		}
 	}
-	_, _ = controller.SetReadDeadline(time.Time{}), controller.SetWriteDeadline(time.Time{})
-	var mu sync.Mutex
-	finished := false
-	stop := context.AfterFunc(ctx, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if !finished { // the controller is the handler's
-			past := time.Unix(1, 0)
-			_, _ = controller.SetReadDeadline(past), controller.SetWriteDeadline(past)
-		}
-	})
+	finish := proxy.CutAtEnd(ctx, controller)
 	return ctx, func() {
-		stop()
-		mu.Lock()
-		finished = true
-		mu.Unlock()
+		finish()
 		closeStream()
 	}, nil
 }

@@ -59,7 +59,7 @@ func (c *Client) Exchange(ctx context.Context, asked Exchange) (Tokens, error) {
 			form.Set(name, value)
 		}
 	}
-	got, err := c.post(ctx, op, tokenEndpoint, form)
+	got, err := c.guarded(op, func() (answer, error) { return c.post(ctx, op, tokenEndpoint, form) })
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -26,6 +26,10 @@ type Needs struct {
 	ACRValues []string
 	// MaxAuthAge, if set, is how long ago the sign-in may have been.
 	MaxAuthAge time.Duration
+	// Claims, all of them.
+	Claims []Claim
+	// MaxTokenAge, if set, is how long ago the token may have been issued.
+	MaxTokenAge time.Duration
 }
 
 // Check decides about a token: for transports other than net/http, which
@@ -86,11 +90,19 @@ func (s *Server) admitted(ctx context.Context, p presented, needs Needs, scope o
 	if err := s.confirm(ctx, p, access); err != nil {
 		return nil, err
 	}
+	if err := s.young(access, needs); err != nil {
+		return nil, err
+	}
 	if err := s.signedIn(access, needs); err != nil {
 		return access, err
 	}
 	if !possible || !access.Scope.Covers(scope) {
 		return access, oauth.Refuse("resource-scope", oauth.InsufficientScope, "The access token lacks a scope that this operation needs.")
+	}
+	for _, claim := range needs.Claims {
+		if !claim.fulfilled(access) {
+			return access, oauth.Refuse("resource-claims", oauth.InsufficientScope, "The access token does not say what this operation needs.")
+		}
 	}
 	return access, nil
 }
@@ -332,6 +344,14 @@ func (s *Server) signedIn(access *Access, needs Needs) error {
 		if !access.Claims.Has("auth_time") || age > needs.MaxAuthAge+s.skew() {
 			return stepUp("The operation needs a more recent sign-in.")
 		}
+	}
+	return nil
+}
+
+// young refuses a token that was issued too long ago for the operation.
+func (s *Server) young(access *Access, needs Needs) error {
+	if needs.MaxTokenAge > 0 && (!access.Claims.Has("iat") || time.Since(access.Claims.IssuedAt) > needs.MaxTokenAge+s.skew()) {
+		return oauth.Refuse("resource-token-age", oauth.InvalidToken, "The access token was issued too long ago for this operation.")
 	}
 	return nil
 }

@@ -21,21 +21,20 @@ func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
 	return s.Guard(Needs{Scopes: scopes})
 }
 
-// Guard is Require for operations that need something of the sign-in, too. Needs
-// that nothing can fulfil are a mistake in the program and panic.
+// Guard is Require for operations that need something of the sign-in or of claims,
+// too. Needs that nothing can fulfil are a mistake in the program and panic.
 func (s *Server) Guard(needs Needs) func(http.Handler) http.Handler {
-	scope, err := needs.scope()
+	admission, err := s.Admission(needs)
 	if err != nil {
 		panic("resource: " + err.Error())
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			needed, possible := concrete(scope, r)
-			access, err := s.admit(r, needs, needed, possible)
+			access, err := admission.Admit(r)
 			s.audit(r.Context(), access, err, slog.String("method", r.Method), slog.String("path", logged(r.URL.Path)))
 			if err != nil {
 				refusal := oauth.AsError(err)
-				oauth.WriteChallenge(w, refusal, s.challenge(refusal, needs, needed))
+				oauth.WriteChallenge(w, refusal, admission.Challenge(r, refusal))
 				return
 			}
 			next.ServeHTTP(w, r.WithContext(withAccess(r.Context(), access)))
@@ -59,8 +58,13 @@ func (n Needs) scope() (oauth.Scope, error) {
 		}
 		needed = needed.Union(scope)
 	}
-	if n.MaxAuthAge < 0 || slices.Contains(n.ACRValues, "") {
-		return nil, fmt.Errorf("Guard: MaxAuthAge is negative, or one of ACRValues empty")
+	if n.MaxAuthAge < 0 || n.MaxTokenAge < 0 || slices.Contains(n.ACRValues, "") {
+		return nil, fmt.Errorf("Guard: MaxAuthAge or MaxTokenAge is negative, or one of ACRValues empty")
+	}
+	for _, claim := range n.Claims {
+		if err := claim.check(); err != nil {
+			return nil, fmt.Errorf("Guard: %w", err)
+		}
 	}
 	return needed, nil
 }
@@ -80,19 +84,6 @@ func concrete(needed oauth.Scope, r *http.Request) (filled oauth.Scope, possible
 		filled[i] = scope
 	}
 	return filled, true
-}
-
-// admit decides about a request.
-func (s *Server) admit(r *http.Request, needs Needs, needed oauth.Scope, possible bool) (*Access, error) {
-	p, err := s.presented(r)
-	if err != nil {
-		return nil, err
-	}
-	access, err := s.admitted(r.Context(), p, needs, needed, possible)
-	if err == nil && bodyHasToken(r) {
-		err = twoTransports()
-	}
-	return access, err
 }
 
 // challenge names all that the operation needs, so that a client can ask for it at

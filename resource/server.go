@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"gatehouse/internal/recent"
 	"gatehouse/jose"
@@ -48,15 +50,34 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if config.Audience == "" {
-		return nil, errors.New("resource: Audience is missing; set it to this resource's identifier, or tokens for others would be accepted")
-	}
-	issuers, err := config.issuers()
+	s, client, err := build(config)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.follow(ctx, client); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Check says what New would refuse about the configuration, or nil.
+func (c Config) Check() error {
+	_, _, err := build(c)
+	return err
+}
+
+// build makes a server for which nothing runs yet, and the client that it uses.
+func build(config Config) (*Server, *http.Client, error) {
+	if config.Audience == "" {
+		return nil, nil, errors.New("resource: Audience is missing; set it to this resource's identifier, or tokens for others would be accepted")
+	}
+	issuers, err := config.issuers()
+	if err != nil {
+		return nil, nil, err
+	}
 	if config.MaxCached < 0 {
-		return nil, errors.New("resource: MaxCached cannot be negative")
+		return nil, nil, errors.New("resource: MaxCached cannot be negative")
 	}
 	if config.MaxCached == 0 {
 		config.MaxCached = DefaultMaxCached
@@ -69,22 +90,18 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		s.maxBytes = jose.MaxTokenBytes
 	}
 	if s.place, err = placeOf(config); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	client := newClient(config.HTTPClient)
 	for _, one := range issuers {
 		if err := s.add(one, client); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if len(s.issuers) == 1 {
 		s.only = s.issuers[issuers[0].Identifier]
 	}
-	if err := s.follow(ctx, client); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
+	return s, client, nil
 }
 
 // newClient is the client as it is used: it follows no redirect, which could lead
@@ -176,6 +193,9 @@ func (s *Server) Close() {
 		}
 	}
 }
+
+// Issuers returns the identifiers of those whose tokens are taken, sorted.
+func (s *Server) Issuers() []string { return slices.Sorted(maps.Keys(s.issuers)) }
 
 // Feeds returns how the revocation feeds are, by issuer, for health checks and
 // metrics.

@@ -35,19 +35,21 @@ type Filter struct {
 	ours func(name string) bool
 }
 
-// aliases are names in the form of Alias, and beginnings of such names.
+// aliases are names in the form of Alias, and beginnings of such names, by their first
+// octet.
 type aliases struct {
 	exact    map[string]bool
-	prefixes []string
+	prefixes map[byte][]string
 }
 
 func (a *aliases) add(names ...string) {
 	if a.exact == nil {
-		a.exact = map[string]bool{}
+		a.exact, a.prefixes = map[string]bool{}, map[byte][]string{}
 	}
 	for _, name := range names {
 		if prefix, open := strings.CutSuffix(name, "*"); open {
-			a.prefixes = append(a.prefixes, Alias(prefix))
+			alias := Alias(prefix)
+			a.prefixes[alias[0]] = append(a.prefixes[alias[0]], alias)
 		} else {
 			a.exact[Alias(name)] = true
 		}
@@ -55,8 +57,17 @@ func (a *aliases) add(names ...string) {
 }
 
 func (a *aliases) has(name string) bool {
-	alias := Alias(name)
-	return a.exact[alias] || slices.ContainsFunc(a.prefixes, func(prefix string) bool { return strings.HasPrefix(alias, prefix) })
+	var space [64]byte // for names of the usual length
+	alias := appendAlias(space[:0], name)
+	if len(alias) == 0 || a.exact[string(alias)] {
+		return len(alias) > 0
+	}
+	for _, prefix := range a.prefixes[alias[0]] {
+		if len(alias) >= len(prefix) && string(alias[:len(prefix)]) == prefix {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *aliases) strip(h http.Header) {
@@ -86,18 +97,34 @@ func NewFilter(ours func(cookie string) bool, further ...string) (*Filter, error
 	return f, nil
 }
 
+// WithCORS is the same filter, less that it lets pass what an upstream tells browsers
+// about pages of other origins.
+func (f *Filter) WithCORS() *Filter {
+	with := &Filter{request: f.request, ours: f.ours}
+	for _, name := range own {
+		if !strings.HasPrefix(name, "access-control-") {
+			with.response.add(name)
+		}
+	}
+	return with
+}
+
 // Alias is the same for all names of headers that some server takes for one: many
 // do not tell "-" from "_" or ".", and none tells letters' case (RFC 3875 §4.1.18).
-func Alias(name string) string {
-	return strings.Map(func(r rune) rune {
+func Alias(name string) string { return string(appendAlias(nil, name)) }
+
+func appendAlias(to []byte, name string) []byte {
+	for _, r := range name {
 		switch {
 		case 'A' <= r && r <= 'Z':
-			return r + 'a' - 'A'
+			to = append(to, byte(r)+'a'-'A')
 		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			return r
+			to = append(to, byte(r))
+		default:
+			to = append(to, '-')
 		}
-		return '-'
-	}, name)
+	}
+	return to
 }
 
 // Identifies says whether only we may set a request's header.

@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
+	"time"
 )
 
 // Errors of Streams.
@@ -91,4 +93,27 @@ func (s *Streams) Count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count
+}
+
+// CutAtEnd takes the deadlines from a stream, and has nothing read or written any more
+// once its context has ended, also if the other end does not take what was written. The
+// handler calls finish before it returns.
+func CutAtEnd(ctx context.Context, controller *http.ResponseController) (finish func()) {
+	_, _ = controller.SetReadDeadline(time.Time{}), controller.SetWriteDeadline(time.Time{})
+	var mu sync.Mutex
+	finished := false
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !finished { // the controller is the handler's
+			past := time.Unix(1, 0)
+			_, _ = controller.SetReadDeadline(past), controller.SetWriteDeadline(past)
+		}
+	})
+	return func() {
+		stop()
+		mu.Lock()
+		finished = true
+		mu.Unlock()
+	}
 }

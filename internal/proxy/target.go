@@ -39,7 +39,11 @@ func CheckTarget(r *http.Request, ours string) error {
 			return &TargetError{Detail: "has characters that a query cannot have"}
 		}
 	}
-	return CheckPath(r.URL.EscapedPath())
+	escaped := r.URL.EscapedPath()
+	if sent, _, _ := strings.Cut(r.RequestURI, "?"); sent != escaped && strings.HasPrefix(sent, "/") {
+		return &TargetError{Detail: "has characters that a path cannot have, or that servers disagree about"}
+	}
+	return CheckPath(escaped)
 }
 
 // CheckPath refuses an escaped path that does not mean the same to every server,

@@ -48,6 +48,8 @@ func TestTargets(t *testing.T) {
 		{"OPTIONS", "*", false},
 		{"CONNECT", "app.example:443", false},
 		{"GET", "/a#b", false},
+		{"GET", "/a b", false},
+		{"GET", "/a%20b", true},
 		{"GET", "/a?b\x01", false},
 		{"GET", "/" + strings.Repeat("a", proxy.MaxTargetBytes), false},
 	} {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -36,6 +37,10 @@ type Upstream struct {
 	// told, whatever a request says.
 	Public *url.URL
 	Filter *Filter
+	// Host, if set, is sent as Host in the place of URL's.
+	Host string
+	// Buffers, if set, lends what bodies are copied with.
+	Buffers *Buffers
 	// Trusted are the peers whose X-Forwarded-For is believed and passed on.
 	Trusted []netip.Prefix
 	// Error answers a request that could not be passed on.
@@ -55,52 +60,100 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// Serve passes the request on by the RoundTripper and its answer back. path is
-// escaped, has passed [CheckPath], and is all that the upstream sees of a path below
-// its own; the query is passed on as it is, less what cannot be parsed.
-//
-// change, if set, changes the answer's headers after the filter; the request's
-// context ends both directions.
+// Buffers lends the buffers with which bodies are copied. The zero value is ready, and
+// safe for concurrent use.
+type Buffers struct{ pool sync.Pool }
+
+// bufferBytes is the size of a buffer.
+const bufferBytes = 32 << 10
+
+// Get implements [httputil.BufferPool].
+func (b *Buffers) Get() []byte {
+	if lent, ok := b.pool.Get().(*[bufferBytes]byte); ok {
+		return lent[:]
+	}
+	return make([]byte, bufferBytes)
+}
+
+// Put implements [httputil.BufferPool].
+func (b *Buffers) Put(buffer []byte) {
+	if len(buffer) == bufferBytes {
+		b.pool.Put((*[bufferBytes]byte)(buffer))
+	}
+}
+
+// Passage is how one request is passed on.
+type Passage struct {
+	// Path is escaped, has passed [CheckPath], and is all that the upstream sees of a path
+	// below its own.
+	Path string
+	// Send takes it to the upstream.
+	Send http.RoundTripper
+	// Public is the origin that the upstream is told; nil means the Upstream's.
+	Public *url.URL
+	// Set are headers that the upstream gets from us, whatever the request has.
+	Set http.Header
+	// Change, if set, changes the answer's headers after the filter.
+	Change func(*http.Response)
+}
+
+// Serve passes the request on by the RoundTripper and its answer back; see [Passage] for
+// path and change. The query is passed on as it is, less what cannot be parsed. The
+// request's context ends both directions.
 func (u *Upstream) Serve(w http.ResponseWriter, r *http.Request, path string, send http.RoundTripper, change func(*http.Response)) {
+	u.Pass(w, r, Passage{Path: path, Send: send, Change: change})
+}
+
+// Pass is Serve with all that can be said about it.
+func (u *Upstream) Pass(w http.ResponseWriter, r *http.Request, p Passage) {
+	if p.Public == nil {
+		p.Public = u.Public
+	}
 	proxy := httputil.ReverseProxy{
-		Transport: send,
+		Transport: p.Send,
 		ErrorLog:  slog.NewLogLogger(u.Logger.Handler(), slog.LevelDebug),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			// Hop-by-hop headers are gone by now, those that Connection names too, so that
 			// none of what is set here can be taken away by it (RFC 9110 §7.6.1).
 			u.Filter.Request(pr.Out.Header)
 			pr.Out.Trailer = nil
-			u.address(pr, path)
+			u.address(pr, p)
+			for name, values := range p.Set {
+				pr.Out.Header[name] = values
+			}
 		},
 		ModifyResponse: func(response *http.Response) error {
 			u.Filter.Response(response.Header)
-			if change != nil {
-				change(response)
+			if p.Change != nil {
+				p.Change(response)
 			}
 			return nil
 		},
 		ErrorHandler: u.Error,
 	}
+	if u.Buffers != nil {
+		proxy.BufferPool = u.Buffers
+	}
 	proxy.ServeHTTP(finalOnly{w}, r)
 }
 
 // address says where the request goes and where it came from.
-func (u *Upstream) address(pr *httputil.ProxyRequest, path string) {
+func (u *Upstream) address(pr *httputil.ProxyRequest, p Passage) {
 	target := *u.URL
 	target.RawQuery = pr.Out.URL.RawQuery
-	whole := strings.TrimSuffix(u.URL.EscapedPath(), "/") + path
+	whole := strings.TrimSuffix(u.URL.EscapedPath(), "/") + p.Path
 	target.Path, target.RawPath = "", ""
 	if decoded, err := url.PathUnescape(whole); err == nil { // it was checked
 		target.Path, target.RawPath = decoded, whole
 	}
 	pr.Out.URL = &target
-	pr.Out.Host = ""
+	pr.Out.Host = u.Host
 	if from, ok := u.forwarded(pr.In); ok {
 		pr.Out.Header["X-Forwarded-For"] = from
 	}
 	pr.SetXForwarded()
-	pr.Out.Header.Set("X-Forwarded-Host", u.Public.Host)
-	pr.Out.Header.Set("X-Forwarded-Proto", u.Public.Scheme)
+	pr.Out.Header.Set("X-Forwarded-Host", p.Public.Host)
+	pr.Out.Header.Set("X-Forwarded-Proto", p.Public.Scheme)
 }
 
 // forwarded are the addresses that a trusted peer tells.

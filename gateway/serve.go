@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"gatehouse/internal/proxy"
+	"gatehouse/oauth"
+	"gatehouse/resource"
+)
+
+const (
+	// answerGrace is how long after a route's Timeout an answer may still be written.
+	answerGrace = 5 * time.Second
+	// maxBlind is how long a stream goes on while nobody can tell whether its token is
+	// still right.
+	maxBlind = time.Minute
+	// lookTime bounds one look at a token for its streams.
+	lookTime = 5 * time.Second
+)
+
+// errExpired is the cause of a stream's end with its token.
+var errExpired = errors.New("gateway: the token expired")
+
+// ServeHTTP answers a request, by its upstream if the decision is to let it through.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+	c := &call{http: r, Request: Request{Host: r.Host, Method: r.Method, Target: r.RequestURI, Header: r.Header, Peer: peer.Addr()}}
+	c.Scheme = g.scheme(r, c.Peer)
+	if r.TLS != nil {
+		c.ServerName = r.TLS.ServerName
+	}
+	g.decide(r.Context(), c)
+	if c.decision.Allowed && c.route.upstream == nil {
+		c.decision.refuse(noRoute())
+	}
+	g.tell(r.Context(), c)
+	if !c.decision.Allowed {
+		c.decision.WriteRefusal(w)
+		return
+	}
+	g.pass(w, c)
+}
+
+// pass passes a request on that was let in.
+func (g *Gateway) pass(w http.ResponseWriter, c *call) {
+	r, to := c.http, c.route.upstream
+	ctx := context.WithValue(r.Context(), callKey{}, c)
+	controller := http.NewResponseController(w)
+	if c.route.Stream {
+		streamCtx, finish, err := g.openStream(ctx, controller, c)
+		if err != nil {
+			g.fail(w, c, err)
+			return
+		}
+		defer finish()
+		ctx = streamCtx
+	} else {
+		timed, cancel := context.WithTimeout(ctx, c.route.Timeout)
+		defer cancel()
+		deadline := time.Now().Add(c.route.Timeout + answerGrace)
+		_, _ = controller.SetReadDeadline(deadline), controller.SetWriteDeadline(deadline) // where the listener can
+		ctx = timed
+	}
+	r = r.WithContext(ctx)
+	if upgrades, webSocket := proxy.Upgrades(r); upgrades && !webSocket { // RFC 9110 §7.8: it may be ignored
+		r.Header = r.Header.Clone()
+		delete(r.Header, "Upgrade")
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = http.MaxBytesReader(w, r.Body, c.route.MaxBody)
+	}
+	passage := proxy.Passage{
+		Path: proxy.Below(r.URL.EscapedPath(), c.route.stripped), Send: to,
+		Public: &url.URL{Scheme: c.Scheme, Host: r.Host}, Set: c.decision.Set,
+	}
+	if c.route.Forward.Exchange != nil {
+		passage.Change = func(response *http.Response) {
+			if response.StatusCode == http.StatusUnauthorized { // the next request gets another one
+				g.exchanges.drop(c.key(), c.exchanged)
+			}
+		}
+	}
+	to.proxy.Pass(w, r, passage)
+}
+
+// callKey is where the call stands in the context of what is passed on.
+type callKey struct{}
+
+// notForwarded answers a request that could not be passed on.
+func (g *Gateway) notForwarded(w http.ResponseWriter, r *http.Request, err error) {
+	c, _ := r.Context().Value(callKey{}).(*call)
+	g.fail(w, c, failure(r.Context(), err))
+}
+
+// failure says what kept a request from its answer.
+func failure(ctx context.Context, err error) *oauth.Error {
+	cause := context.Cause(ctx)
+	network, is := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(cause, proxy.ErrEnded), errors.Is(cause, errExpired):
+		return ended()
+	case proxy.TooLarge(err):
+		return tooLarge(err)
+	case errors.Is(cause, context.Canceled):
+		return givenUp(err)
+	case errors.Is(err, errResting):
+		return resting()
+	case is && network.Timeout(), errors.Is(cause, context.DeadlineExceeded):
+		return upstreamLate(err)
+	}
+	return upstreamFailed(err)
+}
+
+// fail answers a request that was let in and came to nothing.
+func (g *Gateway) fail(w http.ResponseWriter, c *call, refusal *oauth.Error) {
+	level := slog.LevelWarn
+	if refusal.Status < http.StatusInternalServerError {
+		level = slog.LevelInfo
+	}
+	attributes := []slog.Attr{
+		slog.String("error_id", refusal.ID), slog.Int("status", refusal.Status), slog.String("route", c.route.Name),
+		slog.String("upstream", c.route.Upstream), slog.String("method", c.Method), slog.String("path", logged(c.http.URL.Path)),
+	}
+	if refusal.Cause != nil {
+		attributes = append(attributes, slog.String("cause", refusal.Cause.Error()))
+	}
+	g.config.Logger.LogAttrs(c.http.Context(), level, "not passed on", attributes...)
+	g.counts.failed(c.route.Name, refusal.Rule)
+	d := Decision{Route: c.route.Name}
+	d.refuse(refusal)
+	if refusal.Status == http.StatusUnauthorized && c.route.admission != nil {
+		d.Header.Set("WWW-Authenticate", c.route.admission.Challenge(c.http, refusal).Header(refusal))
+	}
+	d.WriteRefusal(w)
+}
+
+// openStream makes a context that ends with the token, by its time or since it ended;
+// nothing is read or written after that, also if the client does not take what was
+// written.
+func (g *Gateway) openStream(ctx context.Context, controller *http.ResponseController, c *call) (context.Context, func(), *oauth.Error) {
+	key, until := "public "+c.decision.Address.String()+" "+c.http.RemoteAddr, time.Time{}
+	if c.admitted != nil {
+		c.digest = digestOf(c.raw)
+		key, until = string(c.digest[:])+" "+c.route.Name, c.admitted.Expiry
+	}
+	ctx, first, closeStream, err := g.streams.Open(ctx, key)
+	if err != nil {
+		return nil, nil, tooManyStreams()
+	}
+	if g.lives.Err() != nil || c.admitted != nil && first && !g.watch(key, c.route.admission, c.raw) {
+		closeStream()
+		return nil, nil, stopping()
+	}
+	stop := func() {}
+	if !until.IsZero() {
+		ctx, stop = context.WithDeadlineCause(ctx, until, errExpired)
+	}
+	finish := proxy.CutAtEnd(ctx, controller)
+	return ctx, func() {
+		finish()
+		stop()
+		closeStream()
+	}, nil
+}
+
+// watch looks, while there are streams of the key, whether their token is still right.
+// It says false when the gateway was closed.
+func (g *Gateway) watch(key string, admission *resource.Admission, raw string) bool {
+	return g.run(func(ctx context.Context) {
+		ticker := time.NewTicker(g.config.StreamCheck)
+		defer ticker.Stop()
+		seen := time.Now()
+		for g.streams.Any(key) {
+			look, cancel := context.WithTimeout(ctx, lookTime)
+			err := admission.Still(look, raw)
+			cancel()
+			switch {
+			case err == nil:
+				seen = time.Now()
+			case oauth.AsError(err).Code != oauth.TemporarilyUnavailable, time.Since(seen) > maxBlind:
+				g.streams.End(key)
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// maxLoggedPath bounds what a caller can write into our log.
+const maxLoggedPath = 256
+
+func logged(path string) string { return path[:min(len(path), maxLoggedPath)] }

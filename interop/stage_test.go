@@ -59,6 +59,7 @@ type devLine struct {
 	Playground string      `json:"playground"`
 	API        string      `json:"api"`
 	BFF        string      `json:"bff"`
+	Gateway    string      `json:"gateway"`
 	Users      []devUser   `json:"users"`
 	Clients    []devClient `json:"clients"`
 }

@@ -18,8 +18,8 @@ func devCommand(term terminal) *cobra.Command {
 		Short: "Try it: a server with demo users, ready clients, sample APIs, an application and a playground",
 		Long: `Run the whole picture on this machine: the authorization server with two demo
 users and ready clients; a protected sample API, and a second one that it calls
-with exchanged tokens over mutual TLS; a single-page application with a backend
-for frontend; and a playground that walks through an authorization in the
+with exchanged tokens over mutual TLS; a gateway in front of them; a single-page
+application with a backend for frontend; and a playground that walks through an authorization in the
 browser. It prints the addresses, the passwords, and a curl line that yields a
 token.
 

@@ -21,7 +21,7 @@ var appFiles embed.FS
 // with the session at the issuer (OpenID Connect Core §11).
 const bffScope = "openid profile " + scopeRead + " " + scopeWrite
 
-// apiPath is where the application finds PhotoAPI.
+// apiPath is where the application finds PhotoAPI, by way of the gateway.
 const apiPath = "/api"
 
 // bffConfig is the backend for frontend as its own configuration file would have it.
@@ -32,7 +32,7 @@ func bffConfig(at urls) bff.Config {
 		Issuers: []bff.Issuer{{Issuer: at.issuer, Client: client.Config{
 			ClientID: clientBFF, Scope: bffScope, Resources: []string{at.apiIdentifier}, UserInfo: true, Lazy: true,
 		}}},
-		Upstreams: []bff.Upstream{{Path: apiPath, URL: at.api, Routes: []bff.Route{
+		Upstreams: []bff.Upstream{{Path: apiPath, URL: at.gateway, Routes: []bff.Route{
 			{Path: "/photos", Methods: []string{get, post}},
 			{Path: "/photos/{id}", Methods: []string{remove}},
 			{Path: "/photos/{id}/thumbnail", Methods: []string{get}},

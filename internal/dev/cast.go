@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/bff"
 	"gatehouse/client"
+	"gatehouse/gateway"
 	"gatehouse/internal/authority"
 	"gatehouse/resource"
 )
@@ -17,6 +18,7 @@ import (
 type cast struct {
 	playground, photos, thumbnails http.Handler
 	bff                            *bff.BFF
+	gateway                        *gateway.Gateway
 	mutual                         authority.Mutual
 
 	closers []func()
@@ -56,6 +58,14 @@ func newCast(ctx context.Context, at urls, ready Ready, hc *http.Client, log *sl
 	if err := c.joinPhotoAPI(ctx, at, ready, hc, log); err != nil {
 		return nil, err
 	}
+	if c.gateway, err = gateway.New(ctx, gatewayConfig(at, ready.secretOf(clientGateway), hc, log)); err != nil {
+		return nil, err
+	}
+	c.closers = append(c.closers, func() {
+		if err := c.gateway.Close(); err != nil {
+			log.Error("the gateway could not be closed", "error", err)
+		}
+	})
 	if c.bff, err = newBFF(ctx, at, client.NewSecret(ready.secretOf(clientBFF)), hc, log.With("service", "bff")); err != nil {
 		return nil, err
 	}
@@ -107,5 +117,5 @@ func subjectOf(r *http.Request) string {
 	if user, is := access.User(); is {
 		return user.String()
 	}
-	return "client " + access.ClientID
+	return "client " + access.Claims.Subject // also where another client exchanged its token
 }

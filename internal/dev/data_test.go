@@ -50,7 +50,7 @@ func TestDataIsKept(t *testing.T) {
 	if second.Issuer != first.Issuer || second.Playground != first.Playground || second.API != first.API || second.BFF != first.BFF || second.APIResource != "" {
 		t.Errorf("it was at %s, %s and %s, and is at %s, %s and %s", first.Issuer, first.Playground, first.API, second.Issuer, second.Playground, second.API)
 	}
-	for _, id := range []string{"web", "machine", "photoapi", "photos-bff", "thumbnails"} {
+	for _, id := range []string{"web", "machine", "photoapi", "photos-bff", "photos-gateway", "thumbnails"} {
 		if before, now := first.client(t, id).ClientSecret, second.client(t, id).ClientSecret; before == "" || before != now {
 			t.Errorf("%s had the secret %q and has %q", id, before, now)
 		}

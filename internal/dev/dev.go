@@ -98,7 +98,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, issuer.Close()) }()
 	ready := Ready{
-		Issuer: at.issuer, Playground: at.playground, API: at.api, BFF: at.bff, Thumbnails: at.thumbnails,
+		Issuer: at.issuer, Playground: at.playground, API: at.api, BFF: at.bff, Gateway: at.gateway, Thumbnails: at.thumbnails,
 		Data: data, Temporary: o.Data == "", Version: o.Version,
 	}
 	if at.apiIdentifier != at.api {
@@ -131,9 +131,10 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 	group.Go(func() error {
 		return serve(ctx, tls.NewListener(doors.thumbnails, cast.mutual.Server), cast.thumbnails, log, nil)
 	})
+	group.Go(func() error { return serve(ctx, doors.gateway, cast.gateway, log, cast.gateway.EndStreams) })
 	group.Go(func() error { return serve(ctx, doors.bff, cast.bff, log, cast.bff.EndStreams) })
 	group.Go(func() error {
-		for _, address := range []string{at.issuer + "/readyz", at.playground + "/", at.api + "/", at.bff + "/"} {
+		for _, address := range []string{at.issuer + "/readyz", at.playground + "/", at.api + "/", at.gateway + "/", at.bff + "/"} {
 			if err := answers(ctx, client, address); err != nil {
 				select {
 				case <-refused: // its own error says why nobody answers

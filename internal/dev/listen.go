@@ -26,12 +26,12 @@ const (
 
 // listeners are the doors of the stage.
 type listeners struct {
-	issuer, playground, api, bff, thumbnails net.Listener
+	issuer, playground, api, bff, gateway, thumbnails net.Listener
 }
 
 // all are the doors in the order of their ports.
 func (l *listeners) all() []*net.Listener {
-	return []*net.Listener{&l.issuer, &l.playground, &l.api, &l.bff, &l.thumbnails}
+	return []*net.Listener{&l.issuer, &l.playground, &l.api, &l.bff, &l.gateway, &l.thumbnails}
 }
 
 // ports are those of the doors; 0 is an unknown one.
@@ -40,12 +40,13 @@ type ports struct {
 	Playground int `json:"playground"`
 	API        int `json:"api"`
 	BFF        int `json:"bff"`
+	Gateway    int `json:"gateway"`
 	Thumbnails int `json:"thumbnails"`
 }
 
 // all are the ports in the order of the doors.
 func (p *ports) all() []*int {
-	return []*int{&p.Issuer, &p.Playground, &p.API, &p.BFF, &p.Thumbnails}
+	return []*int{&p.Issuer, &p.Playground, &p.API, &p.BFF, &p.Gateway, &p.Thumbnails}
 }
 
 // sound is the ports without those that are none.
@@ -120,7 +121,7 @@ func listen(ctx context.Context, w wish) (listeners, error) {
 // urls are the addresses of what is behind the doors.
 func (l listeners) urls() urls {
 	return urls{
-		issuer: origin(l.issuer), playground: origin(l.playground), api: origin(l.api), bff: origin(l.bff),
+		issuer: origin(l.issuer), playground: origin(l.playground), api: origin(l.api), bff: origin(l.bff), gateway: origin(l.gateway),
 		thumbnails: "https://" + l.thumbnails.Addr().String(),
 	}
 }

@@ -148,11 +148,13 @@ func TestTheWholePicture(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &seen); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%v: %d %s\n%s", err, response.StatusCode, text, s.log)
 	}
-	if c := seen.PhotoAPI.Claims; c.Sub != "demo-alice" || c.Aud != s.API || c.ClientID != "photos-bff" {
+	if c := seen.PhotoAPI.Claims; c.Sub != "demo-alice" || c.Aud != s.API || c.ClientID != "photos-gateway" || c.Act == nil || c.Act.Sub != "photos-gateway" || c.Act.Act != nil {
 		t.Errorf("PhotoAPI sees %+v", seen.PhotoAPI)
 	}
 	if c := seen.Thumbnails.Claims; c.Sub != "demo-alice" || c.Aud != "urn:gatehouse:dev:thumbnails" || c.ClientID != "photoapi" || c.Act == nil || c.Act.Sub != "photoapi" || c.Scope != "photos:read" {
 		t.Errorf("the thumbnails API sees %+v", seen.Thumbnails)
+	} else if inner := c.Act.Act; inner == nil || inner.Sub != "photos-gateway" || inner.Act != nil { // RFC 8693 §4.1
+		t.Errorf("before PhotoAPI acted %+v", inner)
 	}
 	if seen.Thumbnails.Certificate != "photoapi" {
 		t.Errorf("the certificate is of %q", seen.Thumbnails.Certificate)
@@ -303,5 +305,65 @@ func TestTheSecondAPITakesNobodyElse(t *testing.T) {
 	}
 	if c := seen.Thumbnails.Claims; c.Sub != "machine" || c.Act == nil || c.Act.Sub != "photoapi" || c.Act.Act != nil {
 		t.Errorf("the thumbnails API sees %+v", seen.Thumbnails)
+	}
+}
+
+// TestTheGatewayStandsBeforeTheAPI and lets through what its routes say.
+func TestTheGatewayStandsBeforeTheAPI(t *testing.T) {
+	s := start(t, dev.Options{JSON: true})
+	machine := s.client(t, "machine")
+	reader := s.token(t, machine.ClientID, machine.ClientSecret, "photos:read")
+	writer := s.token(t, machine.ClientID, machine.ClientSecret, "photos:read photos:write")
+	for _, test := range []struct {
+		name, method, path, token string
+		status                    int
+		challenge                 string
+	}{
+		{"about", "GET", "/", "", http.StatusOK, ""},
+		{"no token", "GET", "/photos", "", http.StatusUnauthorized, "Bearer"},
+		{"no token of ours", "GET", "/photos", "nonsense", http.StatusUnauthorized, `error="invalid_token"`},
+		{"a reader", "GET", "/photos", reader, http.StatusOK, ""},
+		{"a reader who writes", "POST", "/photos", reader, http.StatusForbidden, `scope="photos:write"`},
+		{"a writer", "POST", "/photos", writer, http.StatusCreated, ""},
+		{"no route", "GET", "/elsewhere", reader, http.StatusNotFound, ""},
+		{"a path of two meanings", "GET", "/x/..%2fphotos", reader, http.StatusBadRequest, ""},
+	} {
+		response, text := s.call(t, test.method, s.Gateway+test.path, test.token, `{"title": "Sunset"}`)
+		if response.StatusCode != test.status || !strings.Contains(response.Header.Get("WWW-Authenticate"), test.challenge) {
+			t.Errorf("%s: %d %q %s", test.name, response.StatusCode, response.Header.Get("WWW-Authenticate"), text)
+		}
+	}
+	// A machine has one album, by whatever way it comes.
+	_, through := s.call(t, "GET", s.Gateway+"/photos", reader, "")
+	if _, direct := s.call(t, "GET", s.API+"/photos", reader, ""); through != direct || !strings.Contains(direct, "Sunset") {
+		t.Errorf("through the gateway %s, directly %s", through, direct)
+	}
+	preflight, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, s.Gateway+"/photos", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	preflight.Header.Set("Origin", s.Playground)
+	preflight.Header.Set("Access-Control-Request-Method", "GET")
+	preflight.Header.Set("Access-Control-Request-Headers", "authorization")
+	if response, _ := s.do(t, preflight); response.StatusCode != http.StatusNoContent || response.Header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("the playground may not call: %d %v", response.StatusCode, response.Header)
+	}
+	revoke, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Issuer+"/revoke", strings.NewReader(url.Values{"token": {reader}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoke.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	revoke.SetBasicAuth(machine.ClientID, machine.ClientSecret)
+	if response, text := s.do(t, revoke); response.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", response.StatusCode, text)
+	}
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		response, text := s.call(t, "GET", s.Gateway+"/photos", reader, "")
+		if response.StatusCode == http.StatusUnauthorized {
+			break
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("a revoked token comes through: %d %s", response.StatusCode, text)
+		}
 	}
 }

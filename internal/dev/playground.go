@@ -20,6 +20,7 @@ type playgroundConfig struct {
 	Issuer                string   `json:"issuer"`
 	API                   string   `json:"api"`
 	BFF                   string   `json:"bff"`
+	Gateway               string   `json:"gateway"`
 	ClientID              string   `json:"client_id"`
 	RedirectURI           string   `json:"redirect_uri"`
 	PostLogoutRedirectURI string   `json:"post_logout_redirect_uri"`
@@ -31,7 +32,7 @@ type playgroundConfig struct {
 // /service, for which the service of the stage acts.
 func newPlayground(at urls, users []User, machine service) (http.Handler, error) {
 	config, err := json.Marshal(playgroundConfig{
-		Issuer: at.issuer, API: at.api, BFF: at.bff,
+		Issuer: at.issuer, API: at.api, BFF: at.bff, Gateway: at.gateway,
 		ClientID:              clientPlayground,
 		RedirectURI:           at.playground + callbackPath,
 		PostLogoutRedirectURI: at.playground + "/",
@@ -86,11 +87,11 @@ func newPlayground(at urls, users []User, machine service) (http.Handler, error)
 }
 
 // playgroundPolicy lets the page run its own script, use its own style and
-// picture, and call the issuer and PhotoAPI; nothing else.
+// picture, and call the issuer, PhotoAPI and the gateway; nothing else.
 func playgroundPolicy(at urls) string {
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
-		"connect-src 'self' " + at.issuer + " " + at.api,
+		"connect-src 'self' " + at.issuer + " " + at.api + " " + at.gateway,
 		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
 	}, "; ")
 }

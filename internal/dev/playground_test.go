@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var somewhere = urls{issuer: "http://127.0.0.1:8080", playground: "http://127.0.0.1:8081", api: "http://127.0.0.1:8082", apiIdentifier: "http://127.0.0.1:8082"}
+var somewhere = urls{issuer: "http://127.0.0.1:8080", playground: "http://127.0.0.1:8081", api: "http://127.0.0.1:8082", bff: "http://127.0.0.1:8083", gateway: "http://127.0.0.1:8084", apiIdentifier: "http://127.0.0.1:8082"}
 
 func playgroundOf(t *testing.T) http.Handler {
 	t.Helper()
@@ -58,7 +58,7 @@ func TestPlaygroundServesItsPage(t *testing.T) {
 		if !strings.Contains(policy, "default-src 'none'; script-src 'self'; style-src 'self'") || strings.Contains(policy, "unsafe") {
 			t.Errorf("%s: the policy is %q", path, policy)
 		}
-		if !strings.Contains(policy, "connect-src 'self' http://127.0.0.1:8080 http://127.0.0.1:8082;") {
+		if !strings.Contains(policy, "connect-src 'self' http://127.0.0.1:8080 http://127.0.0.1:8082 http://127.0.0.1:8084;") {
 			t.Errorf("%s: the policy is %q", path, policy)
 		}
 		if w.Header().Get("Referrer-Policy") != "no-referrer" {

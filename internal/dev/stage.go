@@ -24,11 +24,12 @@ const (
 	clientPhotoAPI   = "photoapi"
 	clientPlayground = "playground"
 	clientBFF        = "photos-bff"
+	clientGateway    = "photos-gateway"
 	clientThumbnails = "thumbnails"
 )
 
 // confidential are the demonstration clients that have a secret.
-var confidential = []string{clientWeb, clientMachine, clientPhotoAPI, clientBFF, clientThumbnails}
+var confidential = []string{clientWeb, clientMachine, clientPhotoAPI, clientBFF, clientGateway, clientThumbnails}
 
 // callbackPath is where the playground, and applications by our advice,
 // receive the answer to an authorization request.
@@ -40,7 +41,7 @@ var anyLoopbackPort = []string{"http://127.0.0.1" + callbackPath, "http://[::1]"
 
 // urls are the addresses of the stage, each an origin without a slash.
 type urls struct {
-	issuer, playground, api, bff, thumbnails string
+	issuer, playground, api, bff, gateway, thumbnails string
 	// apiIdentifier names PhotoAPI in tokens, wherever it listens.
 	apiIdentifier string
 }
@@ -87,6 +88,10 @@ func demoFile(at urls, secrets map[string]secret.String, redirectURIs []string) 
 		Introspects:             []string{thumbnailsIdentifier},
 		RevocationFeed:          true,
 	}
+	gateway := photoAPI
+	gateway.ClientName = "Gateway"
+	gateway.Scope = scopeRead + " " + scopeWrite
+	gateway.TokenExchange = &gatehouse.TokenExchange{Accepts: []string{at.apiIdentifier}, Audiences: []string{at.apiIdentifier}}
 	backend := bffAddresses(at)
 	photos := gatehouse.ClientMetadata{
 		ClientName:              "Demo photos, with a backend for frontend",
@@ -116,6 +121,7 @@ func demoFile(at urls, secrets map[string]secret.String, redirectURIs []string) 
 			{ClientID: clientPhotoAPI, ClientSecret: secrets[clientPhotoAPI], ClientMetadata: photoAPI},
 			{ClientID: clientPlayground, ClientMetadata: playground},
 			{ClientID: clientBFF, ClientSecret: secrets[clientBFF], ClientMetadata: photos},
+			{ClientID: clientGateway, ClientSecret: secrets[clientGateway], ClientMetadata: gateway},
 			{ClientID: clientThumbnails, ClientSecret: secrets[clientThumbnails], ClientMetadata: thumbnails},
 		},
 		Users: demoUsers(),

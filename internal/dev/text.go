@@ -17,6 +17,8 @@ type Ready struct {
 	// BFF is where the backend for frontend serves its application, and PhotoAPI
 	// below /api.
 	BFF string `json:"bff"`
+	// Gateway stands in front of PhotoAPI.
+	Gateway string `json:"gateway"`
 	// Thumbnails is the second API, which PhotoAPI alone can call.
 	Thumbnails string   `json:"thumbnails"`
 	Users      []User   `json:"users"`
@@ -79,6 +81,7 @@ func (r Ready) Text(colour bool) string {
 	if r.APIResource != "" {
 		p.pair("", p.faint("its identifier stays ")+r.APIResource+p.faint(": there it was when this data was made"))
 	}
+	p.pair("Gateway", p.link(r.Gateway)+p.faint("  stands in front of PhotoAPI: routes, scopes, a limit"))
 	p.pair("Thumbnails", p.link(r.Thumbnails)+p.faint("  a second API behind it, for an exchanged token over mutual TLS"))
 	p.pair("Photos", p.link(r.BFF)+p.faint("  an application with a backend for frontend: a cookie, and no token"))
 	p.pair("Discovery", p.link(r.Issuer+"/.well-known/openid-configuration"))

@@ -31,8 +31,10 @@ export function chainOf({ photoapi, thumbnails }, behindBFF) {
   return [
     behindBFF ? link('browser', 'The browser', 'sends a cookie, and a header that no other site can send.') : link('browser', 'The client', 'sends its access token.'),
     behindBFF ? link('bff', 'The backend for frontend', 'knows the session by the cookie, and puts the access token in its place.') : null,
-    ...before.toReversed().map((actor) => link(actor, actor, 'exchanged the token, and acts for the user.')),
-    link('photoapi', 'PhotoAPI', 'gets a token that is for PhotoAPI alone, and must not pass it on. It exchanges it.', ...seen(photoapi.claims)),
+    ...before.toReversed().map((actor) => (actor === 'photos-gateway'
+      ? link('gateway', 'The gateway', 'checks the token and what it allows, and exchanges it: what PhotoAPI gets says that the gateway acts.')
+      : link(actor, actor, 'exchanged the token, and acts for its subject.'))),
+    link('photoapi', 'PhotoAPI', 'gets a token that is for PhotoAPI alone, and must not pass it on. It exchanges it in its turn.', ...seen(photoapi.claims)),
     link('thumbnails', 'The thumbnails API', `gets another token, for itself alone: the same subject, and that ${present} acts for it${earlier.length ? `, after ${earlier.join(' and ')}` : ''}. The certificate of the connection is of ${thumbnails.certificate}, too.`, ...seen(thumbnails.claims)),
   ].filter(Boolean);
 }

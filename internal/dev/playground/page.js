@@ -236,10 +236,10 @@ async function describeTokens(tokens, nonce) {
 
 const bearer = () => ({ Authorization: `Bearer ${flow.tokens.access_token}` });
 
-async function call(title, options, sentences) {
-  const record = await exchange(title, flow.config.api + '/photos', options);
-  steps.api.show(notice(succeeded(record), sentences[record.status] ?? `PhotoAPI answered ${record.status}.`), show(record));
-  say(`PhotoAPI answered ${record.status}.`);
+async function call(title, options, sentences, { at = flow.config.api, who = 'PhotoAPI' } = {}) {
+  const record = await exchange(title, at + '/photos', options);
+  steps.api.show(notice(succeeded(record), sentences[record.status] ?? `${who} answered ${record.status}.`), show(record));
+  say(`${who} answered ${record.status}.`);
   return record;
 }
 
@@ -263,6 +263,16 @@ async function addPhoto() {
   if (succeeded(record)) showAlbum([...album, record.answer]);
 }
 
+async function callGateway() {
+  const record = await call('GET /photos through the gateway', { headers: bearer() }, {
+    200: 'The gateway found the token good and the scope enough, exchanged it, and PhotoAPI answered. It passes on nothing that no route names.',
+    401: 'The gateway does not accept the token, and PhotoAPI was not asked.',
+    403: 'The gateway wants photos:read, which the token does not have; PhotoAPI was not asked.',
+    429: 'The gateway counts the requests of each client, and these were too many.',
+  }, { at: flow.config.gateway, who: 'The gateway' });
+  if (succeeded(record)) showAlbum(record.answer.photos);
+}
+
 const callBare = () => call('GET /photos without a token', {}, {
   401: 'No token, no photos. The challenge says which scheme to use, and no more, since nothing was presented that could be wrong.',
 });
@@ -282,12 +292,12 @@ function showAlbum(photos) {
 // Step 7.
 
 async function callChain() {
-  const record = await exchange('GET /chain', flow.config.api + '/chain', { headers: bearer() });
+  const record = await exchange('GET /chain through the gateway', flow.config.gateway + '/chain', { headers: bearer() });
   steps.chain.state = succeeded(record) ? 'done' : 'failed';
   steps.chain.show(succeeded(record)
     ? el('ol', { class: 'chain' }, chainOf(record.answer, false))
-    : notice(false, record.status === 403 ? 'The token\u2019s scope does not cover photos:read.' : `PhotoAPI answered ${record.status}.`), show(record));
-  say(succeeded(record) ? 'Both APIs told what they see.' : `PhotoAPI answered ${record.status}.`);
+    : notice(false, record.status === 403 ? 'The token\u2019s scope does not cover photos:read.' : `The answer was ${record.status}.`), show(record));
+  say(succeeded(record) ? 'Both APIs told what they see.' : `The answer was ${record.status}.`);
 }
 
 // Step 8.
@@ -386,7 +396,7 @@ async function begin() {
   buildChoices();
   for (const [id, work] of Object.entries({
     'pg-start': start, 'pg-authorize': authorize, 'pg-exchange': redeem, 'pg-call-api': callAPI, 'pg-add-photo': addPhoto, 'pg-call-bare': callBare,
-    'pg-chain': callChain, 'pg-watch': watch,
+    'pg-gateway': callGateway, 'pg-chain': callChain, 'pg-watch': watch,
     'pg-userinfo': userinfo, 'pg-refresh': refresh, 'pg-replay': replay, 'pg-revoke': revoke, 'pg-logout': signOut,
   })) onPress(id, work);
   const params = new URLSearchParams(location.search);

@@ -37,20 +37,20 @@ async function ask() {
   say('The service has a token.');
 }
 
-const get = (path) => exchange('GET ' + path, config.api + path, { headers: { Authorization: `Bearer ${token}` } });
+const get = (path) => exchange(`GET ${path} through the gateway`, config.gateway + path, { headers: { Authorization: `Bearer ${token}` } });
 
 async function photos() {
   const record = await get('/photos');
   steps.use.state = succeeded(record) ? 'done' : 'failed';
-  steps.use.show(notice(succeeded(record), succeeded(record) ? 'The service has an album of its own: the subject of its token is the client.' : `PhotoAPI answered ${record.status}.`), show(record));
-  say(`PhotoAPI answered ${record.status}.`);
+  steps.use.show(notice(succeeded(record), succeeded(record) ? 'The service has an album of its own: the subject of its token is the client.' : `The answer was ${record.status}.`), show(record));
+  say(`The answer was ${record.status}.`);
 }
 
 async function chain() {
   const record = await get('/chain');
   steps.use.state = succeeded(record) ? 'done' : 'failed';
-  steps.use.show(succeeded(record) ? el('ol', { class: 'chain' }, chainOf(record.answer, false)) : paragraph(`PhotoAPI answered ${record.status}.`), show(record));
-  say(`PhotoAPI answered ${record.status}.`);
+  steps.use.show(succeeded(record) ? el('ol', { class: 'chain' }, chainOf(record.answer, false)) : paragraph(`The answer was ${record.status}.`), show(record));
+  say(`The answer was ${record.status}.`);
 }
 
 async function watch() {

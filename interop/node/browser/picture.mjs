@@ -7,7 +7,7 @@ import { arrived } from '../lib/callback.mjs'
 import { authorizationEndpoint, enter, inBrowser, observed, tokenEndpoint } from '../lib/browser.mjs'
 import { check } from '../lib/check.mjs'
 import { accessibility, picture } from '../lib/looks.mjs'
-import { api, bff, callback, issuer, playground, users } from '../lib/stage.mjs'
+import { api, bff, callback, gateway, issuer, playground, users } from '../lib/stage.mjs'
 
 const [alice, bob] = users
 const says = (page, text) => page.waitForFunction((wanted) => document.getElementById('app-status')?.textContent.includes(wanted), text)
@@ -99,7 +99,7 @@ export async function pictureChecks() {
     assert.deepEqual(await page.locator('#app-chain li').evaluateAll((items) => items.map((item) => item.dataset.who)), chain)
     const last = await page.innerText('#app-chain li[data-who=thumbnails]')
     assert.match(last, new RegExp(alice.sub))
-    assert.match(last, /"sub":"photoapi"/)
+    assert.match(last, /"sub":"photoapi","act":\{"sub":"photos-gateway"\}/)
   }))
 
   await check('picture-add-and-delete', () => inBrowser(async (page) => {
@@ -150,9 +150,12 @@ export async function pictureChecks() {
     await allow(page, page.waitForSelector('#step-callback[data-state=done]'))
     await page.click('#pg-exchange')
     await page.waitForSelector('#step-token[data-state=done]')
+    await page.click('#pg-gateway')
+    await page.waitForSelector('#pg-album .photo')
+    assert.equal(await page.locator(`#pg-log li[data-url="${gateway}/photos"]`).getAttribute('data-status'), '200')
     await page.click('#pg-chain')
     await page.waitForSelector('#step-chain[data-state=done]')
-    assert.match(await page.innerText('#step-chain li[data-who=thumbnails]'), new RegExp(`${bob.sub}[^]*"sub":"photoapi"`))
+    assert.match(await page.innerText('#step-chain li[data-who=thumbnails]'), new RegExp(`${bob.sub}[^]*"sub":"photoapi","act":\\{"sub":"photos-gateway"`))
     await page.click('#pg-watch')
     await page.waitForSelector('#step-more .notice.good')
     assert.deepEqual(await page.locator('#step-more .lamps li').evaluateAll((items) => items.map((item) => item.dataset.status)), ['401', '401'])
@@ -184,4 +187,4 @@ export async function pictureChecks() {
 }
 
 // chain are who has a part in a call of the application.
-const chain = ['browser', 'bff', 'photoapi', 'thumbnails']
+const chain = ['browser', 'bff', 'gateway', 'photoapi', 'thumbnails']

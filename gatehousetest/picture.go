@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"gatehouse/bff"
 	"gatehouse/client"
+	"gatehouse/gateway"
 	"gatehouse/internal/authority"
 	"gatehouse/resource"
 	"gatehouse/token"
@@ -32,6 +34,7 @@ const (
 	picturePhotos     = "https://photos.example"
 	pictureThumbnails = "https://thumbnails.example"
 	pictureApp        = "app"
+	pictureGateway    = "gateway"
 	pictureFirst      = "photos"
 	pictureSecond     = "thumbnails"
 )
@@ -50,14 +53,18 @@ type PictureOptions struct {
 }
 
 // Picture is everything together: a browser's application behind a backend for
-// frontend, an API, a second API that the first one calls with exchanged tokens over
-// mutual TLS, and the server. The APIs and the backend listen on loopback addresses,
-// so that it is not for bubbles of testing/synctest.
+// frontend, a gateway, an API, a second API that the first one calls with exchanged tokens over
+// mutual TLS, and the server. All but the server listen on loopback addresses, so that
+// it is not for bubbles of testing/synctest.
 type Picture struct {
 	Issuer *Issuer
 	// App is the origin of the application; PhotoAPI is below /api there.
 	App string
 	BFF *bff.BFF
+	// Gateway stands in front of the first API, at GatewayURL. It exchanges each token
+	// for one that says that the gateway acts.
+	Gateway    *gateway.Gateway
+	GatewayURL string
 	// Photos is the first API, Thumbnails the second.
 	Photos, Thumbnails *API
 
@@ -72,8 +79,8 @@ func StartPicture(t testing.TB, o PictureOptions) *Picture {
 		t.Fatal(err)
 	}
 	p := &Picture{Photos: newAPI(picturePhotos, nil), Thumbnails: newAPI(pictureThumbnails, mutual.Server)}
-	app := newDoor(nil)
-	p.App = app.url
+	app, front := newDoor(nil), newDoor(nil)
+	p.App, p.GatewayURL = app.url, front.url
 	o.Issuer.Tenant = pictureTenant(p.App)
 	o.Issuer.Allow = append(o.Issuer.Allow, strings.TrimPrefix(p.App, "http://"))
 	issuer, stop := Run(t, o.Issuer)
@@ -86,6 +93,9 @@ func StartPicture(t testing.TB, o PictureOptions) *Picture {
 	if p.BFF, err = bff.New(context.Background(), pictureBFF(p, log)); err != nil {
 		t.Fatal(err)
 	}
+	if p.Gateway, err = gateway.New(context.Background(), pictureRoutes(p, log)); err != nil {
+		t.Fatal(err)
+	}
 	if o.Photos == nil {
 		o.Photos = passOn
 	}
@@ -94,6 +104,7 @@ func StartPicture(t testing.TB, o PictureOptions) *Picture {
 	}
 	p.Photos.open(t, issuer, pictureFirst, nil, o.Photos(p), log)
 	p.Thumbnails.open(t, issuer, pictureSecond, mutual.Client, o.Thumbnails, log)
+	front.open(p.Gateway)
 	app.open(p.BFF)
 	ctx, cancel := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
@@ -102,13 +113,11 @@ func StartPicture(t testing.TB, o PictureOptions) *Picture {
 		cancel()
 		beside.Wait()
 		p.BFF.EndStreams()
-		for _, close := range []func(){app.close, p.Photos.close, p.Thumbnails.close} {
+		p.Gateway.EndStreams()
+		for _, close := range []func(){app.close, front.close, p.Photos.close, p.Thumbnails.close} {
 			close()
 		}
-		if err := p.BFF.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := p.exchanger.Close(); err != nil {
+		if err := errors.Join(p.BFF.Close(), p.Gateway.Close(), p.exchanger.Close()); err != nil {
 			t.Error(err)
 		}
 		stop()
@@ -133,6 +142,13 @@ clients:
     backchannel_logout_uri: %[1]s/bff/backchannel-logout
     grant_types: [authorization_code, refresh_token]
     scope: openid profile photos:read
+  - client_id: gateway
+    client_secret: %[9]s
+    grant_types: ["urn:ietf:params:oauth:grant-type:token-exchange"]
+    scope: photos:read
+    token_exchange: {accepts: [%[2]s], audiences: [%[2]s]}
+    introspects: [%[2]s]
+    revocation_feed: true
   - client_id: photos
     client_secret: %[5]s
     grant_types: ["urn:ietf:params:oauth:grant-type:token-exchange"]
@@ -150,7 +166,7 @@ users:
     password: %[8]s
     sub: user-alice
     name: Alice Example
-`, app, picturePhotos, pictureThumbnails, secretOfPicture(pictureApp), secretOfPicture(pictureFirst), secretOfPicture(pictureSecond), PictureUser, PicturePassword)
+`, app, picturePhotos, pictureThumbnails, secretOfPicture(pictureApp), secretOfPicture(pictureFirst), secretOfPicture(pictureSecond), PictureUser, PicturePassword, secretOfPicture(pictureGateway))
 }
 
 func pictureBFF(p *Picture, log *slog.Logger) bff.Config {
@@ -160,8 +176,28 @@ func pictureBFF(p *Picture, log *slog.Logger) bff.Config {
 			ClientID: pictureApp, ClientSecret: client.NewSecret(secretOfPicture(pictureApp)), HTTPClient: p.Issuer.HTTP(),
 			Scope: "openid profile " + PictureScope, Resources: []string{picturePhotos},
 		}}},
-		Upstreams: []bff.Upstream{{Path: "/api", URL: p.Photos.URL, Routes: []bff.Route{{Path: "/photos", Methods: []string{http.MethodGet}}, {Path: "/photos/{rest...}", Methods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}}}}},
+		Upstreams: []bff.Upstream{{Path: "/api", URL: p.GatewayURL, Routes: []bff.Route{{Path: "/photos", Methods: []string{http.MethodGet}}, {Path: "/photos/{rest...}", Methods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}}}}},
 		Files:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the application") }),
+	}
+}
+
+func pictureRoutes(p *Picture, log *slog.Logger) gateway.Config {
+	route := gateway.Route{
+		Name: "photos", Match: gateway.Match{Path: "/photos/{rest...}"}, Authentication: pictureFirst, Needs: resource.Needs{Scopes: []string{PictureScope}},
+		Upstream: pictureFirst, Forward: gateway.Forward{Exchange: &gateway.Exchange{Resource: picturePhotos}},
+	}
+	album := route
+	album.Name, album.Match.Path = "album", "/photos"
+	return gateway.Config{
+		Authentications: []gateway.Authentication{{Name: pictureFirst, Resource: resource.Config{
+			Issuer: p.Issuer.URL, Audience: picturePhotos, ClientID: pictureGateway, ClientSecret: secretOfPicture(pictureGateway), Feed: true, HTTPClient: p.Issuer.HTTP(), Logger: log,
+		}}},
+		Exchangers: []gateway.Exchanger{{Issuer: p.Issuer.URL, Client: client.Config{
+			ClientID: pictureGateway, ClientSecret: client.NewSecret(secretOfPicture(pictureGateway)), HTTPClient: p.Issuer.HTTP(),
+		}}},
+		Upstreams: []gateway.Upstream{{Name: pictureFirst, URL: p.Photos.URL}},
+		Routes:    []gateway.Route{album, route},
+		Logger:    log,
 	}
 }
 
@@ -190,7 +226,7 @@ func (p *Picture) SignOut(t testing.TB, b *Browser) {
 	}
 }
 
-// Call asks the first API by way of the application, as a script of its page does.
+// Call asks the first API by way of the application and the gateway, as a script of its page does.
 func (p *Picture) Call(b *Browser, path string) Answer {
 	return b.Fetch(http.MethodGet, p.App+"/api"+path, "", "X-CSRF", "1")
 }

@@ -41,14 +41,14 @@ func TestTheWholePicture(t *testing.T) {
 	}
 	p.SignIn(t, b)
 	answer := p.Call(b, "/photos")
-	if answer.StatusCode != http.StatusOK || answer.Member("sub") != "user-alice" || answer.Member("act") != `{"sub":"photos"}` {
+	if answer.StatusCode != http.StatusOK || answer.Member("sub") != "user-alice" || answer.Member("act") != `{"act":{"sub":"gateway"},"sub":"photos"}` {
 		t.Fatalf("%d %s\n%s", answer.StatusCode, answer.Text, p.Issuer.Log())
 	}
 	first, second := p.Photos.Seen(), p.Thumbnails.Seen()
 	if len(first) != 1 || len(second) != 1 {
 		t.Fatalf("the APIs were called %d and %d times", len(first), len(second))
 	}
-	if first[0].Access.ClientID != "app" || first[0].Access.Claims.Has("act") {
+	if actor, err := first[0].Access.Claims.Actor(); err != nil || first[0].Access.ClientID != "gateway" || actor == nil || actor.Subject != "gateway" || actor.Act != nil {
 		t.Errorf("the first API sees %s", first[0].Access.Claims.Raw)
 	}
 	if second[0].Access.ClientID != "photos" || second[0].Certificate != "photos" || second[0].Access.Claims.Audience[0] != p.Thumbnails.Audience {

@@ -60,6 +60,7 @@ async function tokenOfSession(page) {
   const came = arrived(state)
   await allow(page, came)
   const code = (await came).params.get('code')
+  await page.waitForSelector('#arrived') // else the next navigation cuts this one short
   const response = await fetch(tokenEndpoint, { method: 'POST', body: new URLSearchParams({ grant_type: 'authorization_code', client_id: 'spa', redirect_uri: redirect, code, code_verifier: verifier }) })
   return (await response.json()).access_token
 }

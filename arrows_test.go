@@ -24,6 +24,7 @@ import (
 var layers = map[string]int{
 	"oauth": 1, "jose": 1, "kv": 1, "egress": 1,
 	"internal/secret": 1, "internal/seal": 1, "internal/config": 1, "internal/spec": 1, "internal/metrics": 1, "internal/tracing": 1, "internal/secrecy": 1, "internal/recent": 1, "internal/crowd": 1,
+	"internal/authority": 1,
 
 	"": 2, "token": 2, "dpop": 2, "jwks": 2, "revocation": 2,
 	"kv/kvtest":                   2,

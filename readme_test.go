@@ -63,8 +63,8 @@ func TestReadmeTranscript(t *testing.T) {
 
 // devStage is the line that `gatehouse dev --json` prints.
 type devStage struct {
-	Issuer, Playground, API string
-	Clients                 []struct {
+	Issuer, Playground, API, BFF, Gateway string
+	Clients                               []struct {
 		ID     string `json:"client_id"`
 		Secret string `json:"client_secret"`
 	}
@@ -80,14 +80,14 @@ func (s devStage) secretOf(client string) string {
 }
 
 // startDev builds the binary into the directory and runs `gatehouse dev` on
-// free ports until the test ends.
-func startDev(t *testing.T, directory string) devStage {
+// free ports, with further arguments, until the test ends.
+func startDev(t *testing.T, directory string, arguments ...string) devStage {
 	t.Helper()
 	binary := filepath.Join(directory, "gatehouse")
 	if output, err := exec.Command("go", "build", "-o", binary, "./cmd/gatehouse").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, output)
 	}
-	dev := exec.Command(binary, "dev", "--port", "0", "--json")
+	dev := exec.Command(binary, append([]string{"dev", "--port", "0", "--json"}, arguments...)...)
 	stdout, err := dev.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

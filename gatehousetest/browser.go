@@ -2,6 +2,7 @@ package gatehousetest
 
 import (
 	"html"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -10,13 +11,14 @@ import (
 	"testing"
 )
 
-// Browser keeps cookies and follows the server's own redirects, but stops at
-// a redirect that leaves the server.
+// Browser keeps cookies and follows the redirects of the server, and of the sites
+// that it visits, but stops at a redirect that leaves them.
 type Browser struct {
 	t      testing.TB
 	issuer *Issuer
 	jar    http.CookieJar
-	// Origin is sent with every POST, as browsers do.
+	sites  map[string]http.Handler // by origin
+	// Origin is sent with every POST to the server, as browsers do.
 	Origin string
 }
 
@@ -27,7 +29,7 @@ func (i *Issuer) NewBrowser(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Browser{t, i, jar, i.origin(t)}
+	return &Browser{t, i, jar, map[string]http.Handler{}, i.origin(t)}
 }
 
 // origin is that of the issuer's pages (RFC 6454 §6.2).
@@ -41,10 +43,10 @@ func (i *Issuer) origin(t testing.TB) string {
 }
 
 // Page is what a browser shows after following redirects: a page of ours, or
-// the redirect that leaves the server (then Location is set).
+// the redirect that leaves all that the browser visits (then Location is set).
 type Page struct {
 	Answer
-	// Location is where the server sent the browser last, off the server.
+	// Location is where the browser was sent last, and does not go.
 	Location *url.URL
 	// Path is the path of the page.
 	Path string
@@ -75,31 +77,42 @@ func (b *Browser) absolute(target string) string {
 // Once sends one request and follows nothing.
 func (b *Browser) Once(method, target string, form url.Values) Answer {
 	b.t.Helper()
-	r, err := http.NewRequest(method, b.absolute(target), strings.NewReader(form.Encode()))
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	r := b.request(method, target, strings.NewReader(form.Encode()))
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", b.Origin)
+		if _, elsewhere := b.sites[origin(r.URL)]; elsewhere {
+			r.Header.Set("Origin", origin(r.URL))
+		}
 	}
-	for _, cookie := range b.jar.Cookies(r.URL) {
-		r.AddCookie(cookie)
-	}
-	answer := b.issuer.Do(b.t, r)
-	b.jar.SetCookies(r.URL, answer.Cookies())
-	return answer
+	return b.send(r)
 }
+
+func (b *Browser) request(method, target string, body io.Reader) *http.Request {
+	b.t.Helper()
+	r, err := http.NewRequest(method, b.absolute(target), body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+// refreshOf is a page that leads on at once: applications whose cookies are strict
+// have one behind the sign-in.
+var refreshOf = regexp.MustCompile(`<meta http-equiv="refresh" content="0;url=([^"]*)">`)
 
 func (b *Browser) follow(method, target string, form url.Values) Page {
 	b.t.Helper()
 	for range maxRedirects {
 		answer := b.Once(method, target, form)
 		location, err := answer.Location()
+		if refresh := refreshOf.FindStringSubmatch(answer.Text); err != nil && refresh != nil {
+			location, err = answer.Request.URL.Parse(html.UnescapeString(refresh[1]))
+		}
 		if err != nil {
 			return Page{Answer: answer, Path: answer.Request.URL.Path}
 		}
-		if !strings.HasPrefix(location.String(), b.issuer.URL+"/") {
+		if !b.goes(location) {
 			return Page{Answer: answer, Location: location, Path: answer.Request.URL.Path}
 		}
 		method, target, form = http.MethodGet, location.String(), nil
@@ -147,6 +160,16 @@ func (p Page) With(pairs ...string) url.Values {
 	return form
 }
 
+var formAction = regexp.MustCompile(`<form[^>]*action="([^"]*)"`)
+
+// Action is where the page's first form goes, "" without one.
+func (p Page) Action() string {
+	if found := formAction.FindStringSubmatch(p.Text); found != nil {
+		return html.UnescapeString(found[1])
+	}
+	return ""
+}
+
 // SignIn opens an authorization request, signs in if the login page is shown,
 // allows what the consent page asks, and returns the page that the browser
 // ends at.
@@ -154,10 +177,10 @@ func (b *Browser) SignIn(authorization, username, password string) Page {
 	b.t.Helper()
 	page := b.Get(authorization)
 	if strings.Contains(page.Text, `id="login-form"`) {
-		page = b.Post("/login", page.With("username", username, "password", password))
+		page = b.Post(b.issuer.URL+"/login", page.With("username", username, "password", password))
 	}
 	if strings.Contains(page.Text, `id="consent-allow"`) {
-		page = b.Post("/consent", page.With("decision", "allow"))
+		page = b.Post(b.issuer.URL+"/consent", page.With("decision", "allow"))
 	}
 	return page
 }

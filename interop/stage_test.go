@@ -58,6 +58,8 @@ type devLine struct {
 	Issuer     string      `json:"issuer"`
 	Playground string      `json:"playground"`
 	API        string      `json:"api"`
+	BFF        string      `json:"bff"`
+	Gateway    string      `json:"gateway"`
 	Users      []devUser   `json:"users"`
 	Clients    []devClient `json:"clients"`
 }

@@ -30,10 +30,16 @@ type User struct{ Issuer, Subject string }
 func (u User) String() string { return u.Issuer + "#" + u.Subject }
 
 // User returns whom the token acts for. is is false for a token that its client
-// got for itself (RFC 9068 §2.2: its sub is the client), or one that names nobody.
+// got for itself (RFC 9068 §2.2: its sub is the client), for one that was exchanged
+// for such a token, or one that names nobody.
 func (a Access) User() (user User, is bool) {
 	subject := a.Claims.Subject
 	if subject == "" || subject == a.ClientID {
+		return User{}, false
+	}
+	// What was exchanged keeps its subject and has another client. Behind what a user
+	// allowed is a grant.
+	if a.Claims.Has("lineage") && a.Claims.GrantHandle == "" { // RFC 9700 §4.15.1
 		return User{}, false
 	}
 	return User{a.Issuer, subject}, true

@@ -139,6 +139,8 @@ func TestWhoseTokenItIs(t *testing.T) {
 	rs := a.server(t, takesOpaque)
 	for raw, is := range map[string]bool{
 		a.jwt(t, nil): true, a.jwt(t, claims{"sub": "web"}): false, a.opaque("gha_user", ""): true, a.opaque("gha_machine", `,"own":1`): true,
+		a.jwt(t, claims{"client_id": "albums", "gid": "g", "lineage": []claims{{"jti": "1", "client_id": "web"}}}):                                               true,
+		a.jwt(t, claims{"client_id": "albums", "sub": "web", "gid": nil, "act": claims{"sub": "albums"}, "lineage": []claims{{"jti": "1", "client_id": "web"}}}): false,
 	} {
 		access, err := rs.Check(t.Context(), raw, nothing)
 		if err != nil {

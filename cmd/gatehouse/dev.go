@@ -15,20 +15,22 @@ func devCommand(term terminal) *cobra.Command {
 	options := dev.Options{Stdout: term.out, Stderr: term.err}
 	command := &cobra.Command{
 		Use:   "dev",
-		Short: "Try it: a server with demo users, ready clients, a sample API and a playground",
-		Long: `Run everything that a first look needs on this machine: the authorization
-server with two demo users and ready clients, a protected sample API and a
-playground that walks through an authorization in the browser. It prints the
-addresses, the passwords, and a curl line that yields a token.
+		Short: "Try it: a server with demo users, ready clients, sample APIs, an application and a playground",
+		Long: `Run the whole picture on this machine: the authorization server with two demo
+users and ready clients; a protected sample API, and a second one that it calls
+with exchanged tokens over mutual TLS; a gateway in front of them; a single-page
+application with a backend for frontend; and a playground that walks through an
+authorization in the browser. It prints the addresses, the passwords, and a curl
+line that yields a token.
 
 It listens on loopback addresses only and keeps nothing: the data is temporary
 unless --data names a directory. The demo passwords are known to everybody; do
 not use such data for anything else.
 
 A directory for --data keeps the addresses, too: the server comes back at the
-port it had (an explicit --port other than 0 moves it), and so do playground and
-sample API, whose resource identifier never changes. What was issued before
-goes on to work.
+port it had (an explicit --port other than 0 moves it), and so does the rest.
+The sample API's resource identifier never changes. What was issued before goes
+on to work.
 
 --apply adds a tenant file of your own, --redirect-uri a callback of the
 application that you are working on. --json prints one line on standard output

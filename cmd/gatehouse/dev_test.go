@@ -28,9 +28,9 @@ func TestDevSaysWhenItIsReady(t *testing.T) {
 		t.Fatalf("no line: %v", err)
 	}
 	var ready struct {
-		Issuer, Playground, API string
-		Users                   []struct{ Username, Password, Sub string }
-		Clients                 []struct {
+		Issuer, Playground, API, BFF, Gateway string
+		Users                                 []struct{ Username, Password, Sub string }
+		Clients                               []struct {
 			ClientID     string   `json:"client_id"`
 			RedirectURIs []string `json:"redirect_uris"`
 		}
@@ -38,7 +38,7 @@ func TestDevSaysWhenItIsReady(t *testing.T) {
 	if err := json.Unmarshal([]byte(line), &ready); err != nil {
 		t.Fatal(err)
 	}
-	if len(ready.Users) != 2 || len(ready.Clients) < 3 || ready.Playground == "" || ready.API == "" {
+	if len(ready.Users) != 2 || len(ready.Clients) < 3 || ready.Playground == "" || ready.API == "" || ready.BFF == "" || ready.Gateway == "" {
 		t.Errorf("the line is %s", line)
 	}
 	known := false

@@ -26,7 +26,8 @@ func TestBusyDataIsNoNetworkError(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(doors.close)
-		at := urls{issuer: origin(doors.issuer), playground: origin(doors.playground), api: origin(doors.api), apiIdentifier: origin(doors.api)}
+		at := doors.urls()
+		at.apiIdentifier = at.api
 		issuer, err := server.Open(t.Context(), server.Config{PublicURL: at.issuer, Data: data}, log)
 		if err != nil {
 			t.Fatal(err)

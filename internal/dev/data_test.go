@@ -47,10 +47,10 @@ func TestDataIsKept(t *testing.T) {
 	}
 
 	second := start(t, options)
-	if second.Issuer != first.Issuer || second.Playground != first.Playground || second.API != first.API || second.APIResource != "" {
+	if second.Issuer != first.Issuer || second.Playground != first.Playground || second.API != first.API || second.BFF != first.BFF || second.APIResource != "" {
 		t.Errorf("it was at %s, %s and %s, and is at %s, %s and %s", first.Issuer, first.Playground, first.API, second.Issuer, second.Playground, second.API)
 	}
-	for _, id := range []string{"web", "machine", "photoapi"} {
+	for _, id := range []string{"web", "machine", "photoapi", "photos-bff", "photos-gateway", "thumbnails"} {
 		if before, now := first.client(t, id).ClientSecret, second.client(t, id).ClientSecret; before == "" || before != now {
 			t.Errorf("%s had the secret %q and has %q", id, before, now)
 		}
@@ -85,7 +85,7 @@ func TestDataIsKept(t *testing.T) {
 	}
 	inStore(t, data, func(ctx context.Context, db *store.Store) {
 		resources, err := db.Resources(ctx, gatehouse.DefaultTenant)
-		if err != nil || len(resources) != 1 || resources[0].Identifier != first.API {
+		if err != nil || len(resources) != 2 || resources[0].Identifier != first.API {
 			t.Errorf("resources: %+v, %v", resources, err)
 		}
 	})

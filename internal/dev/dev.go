@@ -2,6 +2,7 @@ package dev
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,19 +11,19 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/server"
-	"gatehouse/resource"
 )
 
 // Options say how the stage is set.
 type Options struct {
-	// Port of the issuer; the playground and PhotoAPI take the next two where
-	// they are free. 0 takes free ports for all three.
+	// Port of the issuer; what else is on the stage takes the next ones where
+	// they are free. 0 takes free ports for all.
 	Port int
 	// PortGiven says that a person chose Port. Otherwise, and for port 0, the
 	// stage is where it was when it last ran on Data.
@@ -78,7 +79,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer doors.close()
-	at := urls{issuer: origin(doors.issuer), playground: origin(doors.playground), api: origin(doors.api)}
+	at := doors.urls()
 	if kept.API == "" {
 		kept.API = at.api
 	}
@@ -89,13 +90,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		PublicURL: at.issuer, Data: data,
 		PasswordHashing: server.PasswordHashing{MemoryMiB: hashMemoryMiB, Passes: hashPasses},
 		ShutdownTimeout: config.Duration(shutdownTimeout),
+		// The backend for frontend hears of sign-outs, though it is on this machine.
+		Egress: server.Egress{Allow: []string{strings.TrimPrefix(at.bff, "http://")}},
 	}, log)
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
 	defer func() { err = errors.Join(err, issuer.Close()) }()
 	ready := Ready{
-		Issuer: at.issuer, Playground: at.playground, API: at.api,
+		Issuer: at.issuer, Playground: at.playground, API: at.api, BFF: at.bff, Gateway: at.gateway, Thumbnails: at.thumbnails,
 		Data: data, Temporary: o.Data == "", Version: o.Version,
 	}
 	if at.apiIdentifier != at.api {
@@ -112,25 +115,26 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: answerTimeout}
-	photos, err := resource.New(ctx, apiConfig(at, ready.Clients, client, log))
-	if err != nil {
-		return err
-	}
-	defer photos.Close()
-	page, err := newPlayground(at, wellKnown(ready.Users))
-	if err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
+	cast, err := newCast(ctx, at, ready, client, log)
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	defer cast.close()
 	refused := make(chan struct{})
 	group.Go(func() error {
 		defer close(refused)
 		return issuer.Serve(ctx, doors.issuer)
 	})
-	group.Go(func() error { return serve(ctx, doors.playground, page) })
-	group.Go(func() error { return serve(ctx, doors.api, newPhotoAPI(photos.Require, subjectOf, time.Now)) })
+	group.Go(func() error { return serve(ctx, doors.playground, cast.playground, log, nil) })
+	group.Go(func() error { return serve(ctx, doors.api, cast.photos, log, nil) })
 	group.Go(func() error {
-		for _, address := range []string{at.issuer + "/readyz", at.playground + "/", at.api + "/"} {
+		return serve(ctx, tls.NewListener(doors.thumbnails, cast.mutual.Server), cast.thumbnails, log, nil)
+	})
+	group.Go(func() error { return serve(ctx, doors.gateway, cast.gateway, log, cast.gateway.EndStreams) })
+	group.Go(func() error { return serve(ctx, doors.bff, cast.bff, log, cast.bff.EndStreams) })
+	group.Go(func() error {
+		for _, address := range []string{at.issuer + "/readyz", at.playground + "/", at.api + "/", at.gateway + "/", at.bff + "/"} {
 			if err := answers(ctx, client, address); err != nil {
 				select {
 				case <-refused: // its own error says why nobody answers
@@ -145,31 +149,16 @@ func perform(ctx context.Context, o Options, doors listeners, at urls, issuer *s
 	return group.Wait()
 }
 
-// apiConfig has PhotoAPI follow what is revoked, as its client.
-func apiConfig(at urls, clients []Client, client *http.Client, log *slog.Logger) resource.Config {
-	config := resource.Config{Issuer: at.issuer, Audience: at.apiIdentifier, HTTPClient: client, Logger: log}
-	for _, c := range clients {
-		if c.ClientID == clientPhotoAPI && c.ClientSecret != "" {
-			config.ClientID, config.ClientSecret, config.Feed = c.ClientID, c.ClientSecret, true
-		}
-	}
-	return config
-}
-
-func subjectOf(r *http.Request) string {
-	access, _ := resource.AccessFrom(r.Context())
-	if user, is := access.User(); is {
-		return user.String()
-	}
-	return "client " + access.ClientID
-}
-
-// serve answers on the listener until ctx ends.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	s := &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout}
+// serve answers on the listener until ctx ends, which stopping, if there is one, is
+// told of.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, stopping func()) error {
+	s := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
+		if stopping != nil {
+			stopping()
+		}
 		patience, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		if s.Shutdown(patience) != nil {

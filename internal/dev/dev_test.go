@@ -84,6 +84,7 @@ func start(t *testing.T, o dev.Options) *stage {
 	select {
 	case <-s.out.first:
 	case err := <-ended:
+		ended <- nil // for who stops it
 		t.Fatalf("dev ended before it was ready: %v\n%s", err, s.log)
 	case <-time.After(patience):
 		t.Fatalf("dev is not ready\n%s", s.log)

@@ -17,29 +17,41 @@ import (
 const loopback = "127.0.0.1"
 
 const (
-	// DefaultPort is the issuer's; the playground and PhotoAPI take the two
-	// ports after it.
+	// DefaultPort is the issuer's; the other doors take the ports after it.
 	DefaultPort = 8080
 	maxPort     = 65535
 	// suggestionsTried bounds the search for a free port to suggest.
 	suggestionsTried = 50
 )
 
-// listeners are the three doors of the stage.
+// listeners are the doors of the stage.
 type listeners struct {
-	issuer, playground, api net.Listener
+	issuer, playground, api, bff, gateway, thumbnails net.Listener
 }
 
-// ports are those of the three doors; 0 is an unknown one.
+// all are the doors in the order of their ports.
+func (l *listeners) all() []*net.Listener {
+	return []*net.Listener{&l.issuer, &l.playground, &l.api, &l.bff, &l.gateway, &l.thumbnails}
+}
+
+// ports are those of the doors; 0 is an unknown one.
 type ports struct {
 	Issuer     int `json:"issuer"`
 	Playground int `json:"playground"`
 	API        int `json:"api"`
+	BFF        int `json:"bff"`
+	Gateway    int `json:"gateway"`
+	Thumbnails int `json:"thumbnails"`
+}
+
+// all are the ports in the order of the doors.
+func (p *ports) all() []*int {
+	return []*int{&p.Issuer, &p.Playground, &p.API, &p.BFF, &p.Gateway, &p.Thumbnails}
 }
 
 // sound is the ports without those that are none.
 func (p ports) sound() ports {
-	for _, port := range []*int{&p.Issuer, &p.Playground, &p.API} {
+	for _, port := range p.all() {
 		if *port < 0 || *port > maxPort {
 			*port = 0
 		}
@@ -71,8 +83,8 @@ func (w wish) issuer() (port int, orAny bool) {
 }
 
 // listen opens the doors. The issuer's is at the port that was asked for, else
-// where it was last. The others are where they were last, else at the two
-// ports after the issuer's, and where those are taken at free ones.
+// where it was last. The others are where they were last, else at the ports
+// after the issuer's, in their order, and where those are taken at free ones.
 func listen(ctx context.Context, w wish) (listeners, error) {
 	if w.port < 0 || w.port > maxPort {
 		return listeners{}, fmt.Errorf("--port %d: a port is a number from 1 to %d, or 0 for free ones", w.port, maxPort)
@@ -88,15 +100,16 @@ func listen(ctx context.Context, w wish) (listeners, error) {
 	if err != nil {
 		return listeners{}, w.explain(ctx, port, err)
 	}
-	// Both are tried where they were before either looks for another place,
-	// which might be the other's.
-	l.playground = listenIfFree(ctx, w.last.Playground)
-	l.api = listenIfFree(ctx, w.last.API)
-	if l.playground == nil {
-		l.playground, err = listenAtOrFree(ctx, port, 1)
+	// All are tried where they were before one looks for another place, which
+	// might be another's.
+	doors, last := l.all(), w.last.all()
+	for after := 1; after < len(doors); after++ {
+		*doors[after] = listenIfFree(ctx, *last[after])
 	}
-	if l.api == nil && err == nil {
-		l.api, err = listenAtOrFree(ctx, port, 2)
+	for after := 1; after < len(doors) && err == nil; after++ {
+		if *doors[after] == nil {
+			*doors[after], err = listenAtOrFree(ctx, port, after)
+		}
 	}
 	if err != nil {
 		l.close()
@@ -105,17 +118,29 @@ func listen(ctx context.Context, w wish) (listeners, error) {
 	return l, nil
 }
 
+// urls are the addresses of what is behind the doors.
+func (l listeners) urls() urls {
+	return urls{
+		issuer: origin(l.issuer), playground: origin(l.playground), api: origin(l.api), bff: origin(l.bff), gateway: origin(l.gateway),
+		thumbnails: "https://" + l.thumbnails.Addr().String(),
+	}
+}
+
 // ports returns where the doors are.
-func (l listeners) ports() ports {
-	return ports{Issuer: portOf(l.issuer), Playground: portOf(l.playground), API: portOf(l.api)}
+func (l listeners) ports() (p ports) {
+	doors := l.all()
+	for i, port := range p.all() {
+		*port = portOf(*doors[i])
+	}
+	return p
 }
 
 func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 func (l listeners) close() {
-	for _, one := range []net.Listener{l.issuer, l.playground, l.api} {
-		if one != nil {
-			_ = one.Close()
+	for _, one := range l.all() {
+		if *one != nil {
+			_ = (*one).Close()
 		}
 	}
 }

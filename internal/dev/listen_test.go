@@ -8,8 +8,11 @@ import (
 	"testing"
 )
 
-// threeFreePorts returns a port that is free with the two after it.
-func threeFreePorts(t *testing.T) int {
+// doorCount is how many doors the stage has.
+var doorCount = len(new(ports).all())
+
+// freePorts returns a port that is free with those after it, one for each door.
+func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		l, err := listenAt(t.Context(), 0)
@@ -17,8 +20,8 @@ func threeFreePorts(t *testing.T) int {
 			t.Fatal(err)
 		}
 		port := l.Addr().(*net.TCPAddr).Port
-		free := port+2 <= maxPort
-		for after := 1; free && after <= 2; after++ {
+		free := port+doorCount <= maxPort
+		for after := 1; free && after < doorCount; after++ {
 			next, err := listenAt(t.Context(), port+after)
 			if free = err == nil; free {
 				_ = next.Close()
@@ -29,7 +32,7 @@ func threeFreePorts(t *testing.T) int {
 			return port
 		}
 	}
-	t.Fatal("no three free ports in a row")
+	t.Fatal("not enough free ports in a row")
 	return 0
 }
 
@@ -42,25 +45,25 @@ func occupy(t *testing.T, port int) {
 	t.Cleanup(func() { _ = l.Close() })
 }
 
-func TestListenTakesThreeInARow(t *testing.T) {
-	port := threeFreePorts(t)
+func TestListenTakesPortsInARow(t *testing.T) {
+	port := freePorts(t)
 	doors, err := listen(t.Context(), wish{port: port})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer doors.close()
-	if portOf(doors.issuer) != port || portOf(doors.playground) != port+1 || portOf(doors.api) != port+2 {
-		t.Errorf("listens on %v, %v and %v", doors.issuer.Addr(), doors.playground.Addr(), doors.api.Addr())
-	}
-	for _, l := range []net.Listener{doors.issuer, doors.playground, doors.api} {
-		if !strings.HasPrefix(origin(l), "http://127.0.0.1:") {
-			t.Errorf("%s is not on the loopback address", origin(l))
+	for after, l := range doors.all() {
+		if portOf(*l) != port+after {
+			t.Errorf("door %d listens on %v", after, (*l).Addr())
+		}
+		if !strings.HasPrefix(origin(*l), "http://127.0.0.1:") {
+			t.Errorf("%s is not on the loopback address", origin(*l))
 		}
 	}
 }
 
 func TestListenGoesRoundTakenNeighbours(t *testing.T) {
-	port := threeFreePorts(t)
+	port := freePorts(t)
 	occupy(t, port+1)
 	doors, err := listen(t.Context(), wish{port: port})
 	if err != nil {
@@ -89,7 +92,7 @@ func TestListenPortZero(t *testing.T) {
 }
 
 func TestTakenPortSaysWhatToType(t *testing.T) {
-	port := threeFreePorts(t)
+	port := freePorts(t)
 	occupy(t, port)
 	_, err := listen(t.Context(), wish{port: port})
 	if err == nil {
@@ -120,9 +123,17 @@ func TestPortsThatDoNotExist(t *testing.T) {
 	}
 }
 
+// inARow are the ports of doors that stand side by side.
+func inARow(port int) (p ports) {
+	for after, one := range p.all() {
+		*one = port + after
+	}
+	return p
+}
+
 func TestListenComesHome(t *testing.T) {
-	home := threeFreePorts(t)
-	last := ports{Issuer: home, Playground: home + 1, API: home + 2}
+	home := freePorts(t)
+	last := inARow(home)
 	for name, w := range map[string]wish{
 		"nothing asked":  {port: DefaultPort, last: last},
 		"any port":       {port: 0, last: last},
@@ -141,8 +152,8 @@ func TestListenComesHome(t *testing.T) {
 }
 
 func TestListenMovesOnlyWhatMust(t *testing.T) {
-	home, elsewhere := threeFreePorts(t), threeFreePorts(t)
-	last := ports{Issuer: home, Playground: home + 1, API: home + 2}
+	home, elsewhere := freePorts(t), freePorts(t)
+	last := inARow(home)
 	at := func(w wish) ports {
 		t.Helper()
 		doors, err := listen(t.Context(), w)
@@ -152,8 +163,10 @@ func TestListenMovesOnlyWhatMust(t *testing.T) {
 		defer doors.close()
 		return doors.ports()
 	}
-	if elsewhere+2 < home || home+2 < elsewhere {
-		if got := at(wish{port: elsewhere, given: true, last: last}); got != (ports{elsewhere, home + 1, home + 2}) {
+	if elsewhere+doorCount < home || home+doorCount < elsewhere {
+		want := last
+		want.Issuer = elsewhere
+		if got := at(wish{port: elsewhere, given: true, last: last}); got != want {
 			t.Errorf("another port was asked for: %+v", got)
 		}
 	}
@@ -175,7 +188,7 @@ func TestListenMovesOnlyWhatMust(t *testing.T) {
 }
 
 func TestPortsThatWereNone(t *testing.T) {
-	if got := (ports{-1, 70000, 8082}).sound(); got != (ports{API: 8082}) {
+	if got := (ports{Issuer: -1, Playground: 70000, API: 8082}).sound(); got != (ports{API: 8082}) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -35,11 +36,24 @@ type Photo struct {
 // scopes reach it; others are answered as RFC 6750 §3 says.
 type guard func(scopes ...string) func(http.Handler) http.Handler
 
-// photoAPI is the protected sample API: an album for each subject.
-type photoAPI struct {
+// photoParts are what PhotoAPI is made of.
+type photoParts struct {
+	require guard
 	// subject names whose token a request bears, after the guard.
 	subject func(*http.Request) string
 	now     func() time.Time
+	// onward leads to the thumbnails API.
+	onward *onward
+	// still says whether a token that the guard let in is still right.
+	still func(ctx context.Context, raw string) error
+	// ending is closed when nobody shall be kept waiting any more.
+	ending <-chan struct{}
+}
+
+// photoAPI is the protected sample API: an album for each subject.
+type photoAPI struct {
+	photoParts
+	watchers chan struct{}
 
 	mu     sync.Mutex
 	albums map[string][]Photo
@@ -47,12 +61,18 @@ type photoAPI struct {
 
 // newPhotoAPI returns the API's handler. It answers pages of every origin,
 // since it takes bearer tokens and no cookies.
-func newPhotoAPI(require guard, subject func(*http.Request) string, now func() time.Time) http.Handler {
-	api := &photoAPI{subject: subject, now: now, albums: map[string][]Photo{}}
+func newPhotoAPI(parts photoParts) http.Handler {
+	api := &photoAPI{photoParts: parts, watchers: make(chan struct{}, maxWatchers), albums: map[string][]Photo{}}
 	mux := http.NewServeMux()
-	mux.Handle("GET /photos", require(scopeRead)(http.HandlerFunc(api.list)))
-	mux.Handle("POST /photos", require(scopeWrite)(http.HandlerFunc(api.add)))
-	mux.Handle("DELETE /photos/{id}", require(scopeWrite)(http.HandlerFunc(api.remove)))
+	handle := func(pattern, scope string, handler http.HandlerFunc) {
+		mux.Handle(pattern, parts.require(scope)(handler))
+	}
+	handle("GET /photos", scopeRead, api.list)
+	handle("POST /photos", scopeWrite, api.add)
+	handle("DELETE /photos/{id}", scopeWrite, api.remove)
+	handle("GET /photos/{id}/thumbnail", scopeRead, api.thumbnail)
+	handle("GET /chain", scopeRead, api.chain)
+	handle("GET /watch", scopeRead, api.watch)
 	mux.HandleFunc("GET /{$}", about)
 	return withCORS(mux)
 }
@@ -79,9 +99,12 @@ func about(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{
 		"name": "PhotoAPI",
 		"endpoints": map[string]string{
-			"GET /photos":         "needs " + scopeRead,
-			"POST /photos":        `needs ` + scopeWrite + `; send {"title": "…"} as application/json`,
-			"DELETE /photos/{id}": "needs " + scopeWrite,
+			"GET /photos":                "needs " + scopeRead,
+			"POST /photos":               `needs ` + scopeWrite + `; send {"title": "…"} as application/json`,
+			"DELETE /photos/{id}":        "needs " + scopeWrite,
+			"GET /photos/{id}/thumbnail": "needs " + scopeRead + "; drawn by a second API, which is called with an exchanged token",
+			"GET /chain":                 "needs " + scopeRead + "; what both APIs see of who calls",
+			"GET /watch":                 "needs " + scopeRead + "; server-sent events about whether both APIs still take the token",
 		},
 	})
 }

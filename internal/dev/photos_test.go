@@ -39,7 +39,7 @@ func photosOf(t *testing.T, api http.Handler, subject string) []Photo {
 }
 
 func TestPhotosBelongToTheirSubject(t *testing.T) {
-	api := newPhotoAPI(open, bySubjectHeader, noon)
+	api := newPhotoAPI(photoParts{require: open, subject: bySubjectHeader, now: noon})
 	w := ask(t, api, "POST", "/photos", "alice", `{"title": " Sunset "}`)
 	var added Photo
 	if err := json.Unmarshal(w.Body.Bytes(), &added); err != nil || w.Code != http.StatusCreated || added.Title != "Sunset" || !added.TakenAt.Equal(noon()) {
@@ -63,7 +63,7 @@ func TestPhotosBelongToTheirSubject(t *testing.T) {
 }
 
 func TestPhotosThatAreNone(t *testing.T) {
-	api := newPhotoAPI(open, bySubjectHeader, noon)
+	api := newPhotoAPI(photoParts{require: open, subject: bySubjectHeader, now: noon})
 	for body, want := range map[string]int{
 		``:                               http.StatusBadRequest,
 		`[]`:                             http.StatusBadRequest,
@@ -89,7 +89,7 @@ func TestPhotosThatAreNone(t *testing.T) {
 func long(n int) string { return strings.Repeat("ä", n) }
 
 func TestPhotosAreBounded(t *testing.T) {
-	api := newPhotoAPI(open, bySubjectHeader, noon)
+	api := newPhotoAPI(photoParts{require: open, subject: bySubjectHeader, now: noon})
 	for range maxPhotosPerAlbum - 3 {
 		ask(t, api, "POST", "/photos", "alice", `{"title": "Again"}`)
 	}
@@ -111,7 +111,7 @@ func TestPhotoAPIForBrowsers(t *testing.T) {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 		}
 	}
-	api := newPhotoAPI(closed, bySubjectHeader, noon)
+	api := newPhotoAPI(photoParts{require: closed, subject: bySubjectHeader, now: noon})
 	w := ask(t, api, "OPTIONS", "/photos", "", "")
 	if w.Code != http.StatusNoContent || !strings.Contains(w.Header().Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Errorf("the preflight: %d %v", w.Code, w.Header())

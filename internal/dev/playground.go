@@ -19,6 +19,8 @@ var playgroundFiles embed.FS
 type playgroundConfig struct {
 	Issuer                string   `json:"issuer"`
 	API                   string   `json:"api"`
+	BFF                   string   `json:"bff"`
+	Gateway               string   `json:"gateway"`
 	ClientID              string   `json:"client_id"`
 	RedirectURI           string   `json:"redirect_uri"`
 	PostLogoutRedirectURI string   `json:"post_logout_redirect_uri"`
@@ -26,10 +28,11 @@ type playgroundConfig struct {
 	Users                 []User   `json:"users"`
 }
 
-// newPlayground serves the page at / and at the callback.
-func newPlayground(at urls, users []User) (http.Handler, error) {
+// newPlayground serves the page at / and at the callback, and another one at
+// /service, for which the service of the stage acts.
+func newPlayground(at urls, users []User, machine service) (http.Handler, error) {
 	config, err := json.Marshal(playgroundConfig{
-		Issuer: at.issuer, API: at.api,
+		Issuer: at.issuer, API: at.api, BFF: at.bff, Gateway: at.gateway,
 		ClientID:              clientPlayground,
 		RedirectURI:           at.playground + callbackPath,
 		PostLogoutRedirectURI: at.playground + "/",
@@ -41,6 +44,12 @@ func newPlayground(at urls, users []User) (http.Handler, error) {
 	}
 	policy := playgroundPolicy(at)
 	host := strings.TrimPrefix(at.playground, "http://")
+	// The service acts for its own page, not for those of other origins.
+	ours := http.NewCrossOriginProtection()
+	acts := map[string]http.Handler{
+		"/service/token":  ours.Handler(http.HandlerFunc(machine.token)),
+		"/service/revoke": ours.Handler(http.HandlerFunc(machine.revoke)),
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		if r.Host != host {
@@ -54,6 +63,10 @@ func newPlayground(at urls, users []User) (http.Handler, error) {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer") // the callback's URL holds the code
 		header.Set("Cache-Control", "no-store")
+		if act, known := acts[r.URL.Path]; known && r.Method == http.MethodPost {
+			act.ServeHTTP(w, r)
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			header.Set("Allow", "GET, HEAD")
 			w.WriteHeader(http.StatusMethodNotAllowed)
@@ -63,6 +76,8 @@ func newPlayground(at urls, users []User) (http.Handler, error) {
 		case "config.json":
 			header.Set("Content-Type", "application/json")
 			_, _ = w.Write(config)
+		case "service":
+			http.ServeFileFS(w, r, playgroundFiles, "playground/service.html")
 		case "", strings.TrimPrefix(callbackPath, "/"):
 			http.ServeFileFS(w, r, playgroundFiles, "playground/page.html")
 		default:
@@ -72,11 +87,11 @@ func newPlayground(at urls, users []User) (http.Handler, error) {
 }
 
 // playgroundPolicy lets the page run its own script, use its own style and
-// picture, and call the issuer and PhotoAPI; nothing else.
+// picture, and call the issuer, PhotoAPI and the gateway; nothing else.
 func playgroundPolicy(at urls) string {
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
-		"connect-src 'self' " + at.issuer + " " + at.api,
+		"connect-src 'self' " + at.issuer + " " + at.api + " " + at.gateway,
 		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
 	}, "; ")
 }

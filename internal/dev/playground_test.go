@@ -4,16 +4,17 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-var somewhere = urls{issuer: "http://127.0.0.1:8080", playground: "http://127.0.0.1:8081", api: "http://127.0.0.1:8082", apiIdentifier: "http://127.0.0.1:8082"}
+var somewhere = urls{issuer: "http://127.0.0.1:8080", playground: "http://127.0.0.1:8081", api: "http://127.0.0.1:8082", bff: "http://127.0.0.1:8083", gateway: "http://127.0.0.1:8084", apiIdentifier: "http://127.0.0.1:8082"}
 
 func playgroundOf(t *testing.T) http.Handler {
 	t.Helper()
-	page, err := newPlayground(somewhere, []User{{Username: "alice", Password: "white-rabbit", Sub: "demo-alice"}})
+	page, err := newPlayground(somewhere, []User{{Username: "alice", Password: "white-rabbit", Sub: "demo-alice"}}, service{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func TestPlaygroundServesItsPage(t *testing.T) {
 	handler := playgroundOf(t)
 	for path, kind := range map[string]string{
 		"/": "text/html", "/callback?code=x&state=y": "text/html", "/style.css": "text/css", "/mark.svg": "image/svg+xml",
-		"/page.js": "text/javascript", "/oauth.js": "text/javascript", "/view.js": "text/javascript", "/exchange.js": "text/javascript", "/config.json": "application/json",
+		"/page.js": "text/javascript", "/oauth.js": "text/javascript", "/view.js": "text/javascript", "/exchange.js": "text/javascript", "/service": "text/html", "/service.js": "text/javascript", "/tokens.js": "text/javascript", "/watch.js": "text/javascript", "/chain.js": "text/javascript", "/config.json": "application/json",
 	} {
 		w := get(t, handler, path)
 		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), kind) {
@@ -57,7 +58,7 @@ func TestPlaygroundServesItsPage(t *testing.T) {
 		if !strings.Contains(policy, "default-src 'none'; script-src 'self'; style-src 'self'") || strings.Contains(policy, "unsafe") {
 			t.Errorf("%s: the policy is %q", path, policy)
 		}
-		if !strings.Contains(policy, "connect-src 'self' http://127.0.0.1:8080 http://127.0.0.1:8082;") {
+		if !strings.Contains(policy, "connect-src 'self' http://127.0.0.1:8080 http://127.0.0.1:8082 http://127.0.0.1:8084;") {
 			t.Errorf("%s: the policy is %q", path, policy)
 		}
 		if w.Header().Get("Referrer-Policy") != "no-referrer" {
@@ -86,36 +87,46 @@ func TestPlaygroundConfig(t *testing.T) {
 	}
 }
 
-// TestPlaygroundIDs holds the page and its script together: each id that the
-// script looks up, or the page's comment promises, is there once.
-func TestPlaygroundIDs(t *testing.T) {
-	handler := playgroundOf(t)
-	page := get(t, handler, "/").Body.String()
-	comment, body, found := strings.Cut(page, "-->")
-	if !found {
-		t.Fatal("the page has no comment about its ids")
-	}
-	script := ""
-	for _, name := range []string{"/page.js", "/view.js", "/exchange.js"} {
-		script += get(t, handler, name).Body.String()
-	}
-	wanted := regexp.MustCompile(`\bpg-[a-z]+(?:-[a-z]+)*\b`).FindAllString(comment, -1)
-	for _, match := range regexp.MustCompile(`(?:\$\(|\s)'(pg-[a-z-]+[a-z])'`).FindAllStringSubmatch(script, -1) {
-		wanted = append(wanted, match[1])
-	}
-	if len(wanted) < 30 {
-		t.Fatalf("only %d ids were found", len(wanted))
-	}
-	for _, id := range wanted {
-		if id == "pg-scope" { // made by the script, one for each scope
-			continue
+// TestPageIDs holds pages and their scripts together: each id that a script looks
+// up, or the page's comment promises, is there once.
+func TestPageIDs(t *testing.T) {
+	playground, app := playgroundOf(t), appHandler(os.DirFS("app"), somewhere)
+	for _, test := range []struct {
+		handler       http.Handler
+		path, scripts string
+		ids           int // at least
+	}{
+		{playground, "/", "/page.js /view.js /exchange.js", 30},
+		{playground, "/service", "/service.js /view.js /exchange.js", 10},
+		{app, "/", "/app.js", 10},
+	} {
+		page := get(t, test.handler, test.path).Body.String()
+		comment, body, found := strings.Cut(page, "-->")
+		if !found {
+			t.Fatalf("%s has no comment about its ids", test.path)
 		}
-		if n := strings.Count(body, `id="`+id+`"`); n != 1 {
-			t.Errorf("id %s is there %d times", id, n)
+		script := ""
+		for name := range strings.FieldsSeq(test.scripts) {
+			script += get(t, test.handler, name).Body.String()
 		}
-	}
-	if strings.Contains(body, "style=") || strings.Contains(body, " onclick") || strings.Contains(body, "https://") {
-		t.Error("the page has something that its policy forbids")
+		wanted := regexp.MustCompile(`\b(?:pg|sv|app)-[a-z]+(?:-[a-z]+)*\b`).FindAllString(comment, -1)
+		for _, match := range regexp.MustCompile(`(?:\$\(|\s)'((?:pg|sv|app)-[a-z-]+[a-z])'`).FindAllStringSubmatch(script, -1) {
+			wanted = append(wanted, match[1])
+		}
+		if len(wanted) < test.ids {
+			t.Fatalf("%s: only %d ids were found", test.path, len(wanted))
+		}
+		for _, id := range wanted {
+			if id == "pg-scope" { // made by the script, one for each scope
+				continue
+			}
+			if n := strings.Count(body, `id="`+id+`"`); n != 1 {
+				t.Errorf("%s: id %s is there %d times", test.path, id, n)
+			}
+		}
+		if strings.Contains(body, "style=") || strings.Contains(body, " onclick") || strings.Contains(body, "https://") {
+			t.Errorf("%s has something that its policy forbids", test.path)
+		}
 	}
 }
 

@@ -23,10 +23,13 @@ const (
 	clientMachine    = "machine"
 	clientPhotoAPI   = "photoapi"
 	clientPlayground = "playground"
+	clientBFF        = "photos-bff"
+	clientGateway    = "photos-gateway"
+	clientThumbnails = "thumbnails"
 )
 
 // confidential are the demonstration clients that have a secret.
-var confidential = []string{clientWeb, clientMachine, clientPhotoAPI}
+var confidential = []string{clientWeb, clientMachine, clientPhotoAPI, clientBFF, clientGateway, clientThumbnails}
 
 // callbackPath is where the playground, and applications by our advice,
 // receive the answer to an authorization request.
@@ -38,7 +41,7 @@ var anyLoopbackPort = []string{"http://127.0.0.1" + callbackPath, "http://[::1]"
 
 // urls are the addresses of the stage, each an origin without a slash.
 type urls struct {
-	issuer, playground, api string
+	issuer, playground, api, bff, gateway, thumbnails string
 	// apiIdentifier names PhotoAPI in tokens, wherever it listens.
 	apiIdentifier string
 }
@@ -71,10 +74,33 @@ func demoFile(at urls, secrets map[string]secret.String, redirectURIs []string) 
 	}
 	photoAPI := gatehouse.ClientMetadata{
 		ClientName:              "PhotoAPI",
-		GrantTypes:              []string{gatehouse.GrantClientCredentials},
+		GrantTypes:              []string{gatehouse.GrantTokenExchange},
 		TokenEndpointAuthMethod: gatehouse.AuthClientSecretBasic,
+		Scope:                   scopeRead,
 		Introspects:             []string{at.apiIdentifier},
 		RevocationFeed:          true,
+		TokenExchange:           &gatehouse.TokenExchange{Accepts: []string{at.apiIdentifier}, Audiences: []string{thumbnailsIdentifier}},
+	}
+	thumbnails := gatehouse.ClientMetadata{
+		ClientName:              "Thumbnails",
+		GrantTypes:              []string{gatehouse.GrantClientCredentials},
+		TokenEndpointAuthMethod: gatehouse.AuthClientSecretBasic,
+		Introspects:             []string{thumbnailsIdentifier},
+		RevocationFeed:          true,
+	}
+	gateway := photoAPI
+	gateway.ClientName = "Gateway"
+	gateway.Scope = scopeRead + " " + scopeWrite
+	gateway.TokenExchange = &gatehouse.TokenExchange{Accepts: []string{at.apiIdentifier}, Audiences: []string{at.apiIdentifier}}
+	backend := bffAddresses(at)
+	photos := gatehouse.ClientMetadata{
+		ClientName:              "Demo photos, with a backend for frontend",
+		GrantTypes:              []string{gatehouse.GrantAuthorizationCode, gatehouse.GrantRefreshToken},
+		TokenEndpointAuthMethod: gatehouse.AuthClientSecretBasic,
+		RedirectURIs:            []string{backend.RedirectURI},
+		PostLogoutRedirectURIs:  []string{backend.PostLogoutRedirectURI},
+		BackchannelLogoutURI:    backend.BackChannelLogoutURI,
+		Scope:                   bffScope,
 	}
 	return admin.File{
 		Resources: []admin.ResourceEntry{{
@@ -84,6 +110,9 @@ func demoFile(at urls, secrets map[string]secret.String, redirectURIs []string) 
 				{Name: scopeRead, Description: "See your photos"},
 				{Name: scopeWrite, Description: "Add and delete photos on your behalf"},
 			},
+		}, {
+			Identifier: thumbnailsIdentifier,
+			Name:       "Thumbnails",
 		}},
 		Clients: []admin.ClientEntry{
 			{ClientID: clientWeb, ClientSecret: secrets[clientWeb], ClientMetadata: web},
@@ -91,6 +120,9 @@ func demoFile(at urls, secrets map[string]secret.String, redirectURIs []string) 
 			{ClientID: clientMachine, ClientSecret: secrets[clientMachine], ClientMetadata: machine},
 			{ClientID: clientPhotoAPI, ClientSecret: secrets[clientPhotoAPI], ClientMetadata: photoAPI},
 			{ClientID: clientPlayground, ClientMetadata: playground},
+			{ClientID: clientBFF, ClientSecret: secrets[clientBFF], ClientMetadata: photos},
+			{ClientID: clientGateway, ClientSecret: secrets[clientGateway], ClientMetadata: gateway},
+			{ClientID: clientThumbnails, ClientSecret: secrets[clientThumbnails], ClientMetadata: thumbnails},
 		},
 		Users: demoUsers(),
 	}

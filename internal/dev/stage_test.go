@@ -45,7 +45,7 @@ func TestJoinPrefersTheDevelopersOwn(t *testing.T) {
 	// One has alice's login name in another spelling, one has bob's sub.
 	own.Users = []admin.UserEntry{{Username: "ALICE"}, {Username: "else", Sub: "demo-bob"}}
 	joined := join(own, demo)
-	if len(joined.Resources) != 1 || joined.Resources[0].Name != "Mine" {
+	if len(joined.Resources) != 2 || joined.Resources[0].Name != "Mine" {
 		t.Errorf("resources: %+v", joined.Resources)
 	}
 	if len(joined.Clients) != len(demo.Clients)+1 || joined.Clients[0].ClientName != "" {

@@ -13,9 +13,16 @@ type Ready struct {
 	API        string `json:"api"`
 	// APIResource is PhotoAPI's resource identifier where that is not its
 	// address: it had another one when the data was made.
-	APIResource string   `json:"api_resource,omitempty"`
-	Users       []User   `json:"users"`
-	Clients     []Client `json:"clients"`
+	APIResource string `json:"api_resource,omitempty"`
+	// BFF is where the backend for frontend serves its application, and PhotoAPI
+	// below /api.
+	BFF string `json:"bff"`
+	// Gateway stands in front of PhotoAPI.
+	Gateway string `json:"gateway"`
+	// Thumbnails is the second API, which PhotoAPI alone can call.
+	Thumbnails string   `json:"thumbnails"`
+	Users      []User   `json:"users"`
+	Clients    []Client `json:"clients"`
 
 	// Data is the directory that holds the data.
 	Data string `json:"-"`
@@ -46,6 +53,16 @@ type Client struct {
 	Name string `json:"-"`
 }
 
+// secretOf is the secret of a client, "" where nobody knows one.
+func (r Ready) secretOf(id string) string {
+	for _, c := range r.Clients {
+		if c.ClientID == id {
+			return c.ClientSecret
+		}
+	}
+	return ""
+}
+
 // Line is the stage as one line of JSON, with its line end.
 func (r Ready) Line() ([]byte, error) {
 	line, err := json.Marshal(r)
@@ -64,6 +81,9 @@ func (r Ready) Text(colour bool) string {
 	if r.APIResource != "" {
 		p.pair("", p.faint("its identifier stays ")+r.APIResource+p.faint(": there it was when this data was made"))
 	}
+	p.pair("Gateway", p.link(r.Gateway)+p.faint("  stands in front of PhotoAPI: routes, scopes, a limit"))
+	p.pair("Thumbnails", p.link(r.Thumbnails)+p.faint("  a second API behind it, for an exchanged token over mutual TLS"))
+	p.pair("Photos", p.link(r.BFF)+p.faint("  an application with a backend for frontend: a cookie, and no token"))
 	p.pair("Discovery", p.link(r.Issuer+"/.well-known/openid-configuration"))
 	r.people(&p)
 	r.clients(&p)

@@ -14,6 +14,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func sample() Ready {
 	return Ready{
 		Issuer: "http://127.0.0.1:8080", Playground: "http://127.0.0.1:8081", API: "http://127.0.0.1:8082",
+		BFF: "http://127.0.0.1:8083", Gateway: "http://127.0.0.1:8084", Thumbnails: "https://127.0.0.1:8085",
 		Users: []User{{Username: "alice", Password: "white-rabbit", Sub: "demo-alice"}, {Username: "carol", Sub: "c-17"}},
 		Clients: []Client{
 			{
@@ -97,6 +98,7 @@ func TestLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"issuer":"http://127.0.0.1:8080","playground":"http://127.0.0.1:8081","api":"http://127.0.0.1:8082",` +
+		`"bff":"http://127.0.0.1:8083","gateway":"http://127.0.0.1:8084","thumbnails":"https://127.0.0.1:8085",` +
 		`"users":[{"username":"alice","password":"white-rabbit","sub":"demo-alice"},{"username":"carol","sub":"c-17"}],` +
 		`"clients":[{"client_id":"web","client_secret":"web-secret","redirect_uris":["http://127.0.0.1:3000/callback","http://127.0.0.1/callback"],` +
 		`"grant_types":["authorization_code","refresh_token"],"scope":"openid photos:read","token_endpoint_auth_method":"client_secret_basic"},` +

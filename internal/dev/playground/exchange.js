@@ -3,7 +3,7 @@
 import { $, el, code, command, folded, jsonText } from './view.js';
 
 // A record is {title, method, url, headers, form, body, status, statusText, answerHeaders, answer, ms}: plain data, so that it
-// survives the way through the sign-in page.
+// survives the way through the sign-in page. With user, the client of that id proved itself by Basic.
 export async function exchange(title, url, { method = 'GET', headers = {}, form, json } = {}) {
   const record = { title, method, url, headers: { ...headers } };
   const init = { method, headers: record.headers, cache: 'no-store', credentials: 'omit', redirect: 'error' };
@@ -82,7 +82,8 @@ function curl(record) {
   const words = ['curl -i'];
   if (record.method !== 'GET' && !record.form && !record.json) words.push(`-X ${record.method}`);
   for (const [name, value] of Object.entries(record.headers)) {
-    if (!(record.form && name === 'Content-Type')) words.push(`-H ${quoted(`${name}: ${value}`)}`);
+    if (record.user && name === 'Authorization') words.push(`-u ${record.user}:CLIENT_SECRET`);
+    else if (!(record.form && name === 'Content-Type')) words.push(`-H ${quoted(`${name}: ${value}`)}`);
   }
   for (const [name, value] of record.form ?? []) words.push(`--data-urlencode ${quoted(`${name}=${value}`)}`);
   if (record.json) words.push(`-d ${quoted(JSON.stringify(record.json))}`);

@@ -136,6 +136,7 @@ export const claimMeanings = {
   email: 'e-mail address', email_verified: 'whether that was checked', gender: 'as they say', birthdate: 'year 0000: they keep it to themselves',
   zoneinfo: 'time zone', locale: 'language', phone_number: 'telephone', phone_number_verified: 'whether that was checked', address: 'where they live',
   updated_at: 'when this last changed', cnf: 'the key it is bound to', act: 'who acts for them',
+  lineage: 'of which tokens it was made; it ends with each of them',
 };
 
 const times = new Set(['exp', 'iat', 'nbf', 'auth_time', 'updated_at']);

@@ -1,11 +1,14 @@
-// The seven steps. Tokens live in this page's memory only; what must survive the way through the sign-in page (the secrets of
+// The eight steps. Tokens live in this page's memory only; what must survive the way through the sign-in page (the secrets of
 // step 2 and what was shown so far) waits in sessionStorage and is taken out when the answer arrives.
 
 import * as oauth from './oauth.js';
+import { chainOf } from './chain.js';
 import { exchange, history, log, show, succeeded } from './exchange.js';
-import { $, checks, code, command, el, facts, folded, notice, paragraph, rawJWT, say, step } from './view.js';
+import { accessTokenCard, tokenCard } from './tokens.js';
+import { $, checks, code, command, el, facts, folded, notice, paragraph, press, say, step, trouble } from './view.js';
+import { watchItStop } from './watch.js';
 
-const steps = Object.fromEntries(['discovery', 'secrets', 'authorize', 'callback', 'token', 'api', 'more'].map((name) => [name, step('step-' + name)]));
+const steps = Object.fromEntries(['discovery', 'secrets', 'authorize', 'callback', 'token', 'api', 'chain', 'more'].map((name) => [name, step('step-' + name)]));
 const pendingKey = 'gatehouse playground: pending';
 const logoutKey = 'gatehouse playground: signing out';
 
@@ -19,28 +22,7 @@ function take(key) {
   return text && JSON.parse(text);
 }
 
-// A button that cannot be pressed again while its work is under way.
-function onPress(id, work) {
-  const button = $(id);
-  button.addEventListener('click', async () => {
-    button.disabled = true;
-    button.setAttribute('aria-busy', 'true');
-    try {
-      await work();
-    } catch (error) {
-      trouble(`This page has a fault: ${error.message}`);
-    } finally {
-      button.removeAttribute('aria-busy');
-      button.disabled = id === 'pg-replay' && !flow.previousRefresh;
-    }
-  });
-}
-
-function trouble(sentence) {
-  $('pg-trouble').textContent = sentence;
-  $('pg-trouble').hidden = false;
-  say(sentence);
-}
+const onPress = (id, work) => press(id, work, () => id === 'pg-replay' && !flow.previousRefresh);
 
 // Step 1 and 2.
 
@@ -220,6 +202,7 @@ async function redeem() {
   steps.token.add(...await describeTokens(flow.tokens, flow.secrets.nonce));
   steps.token.state = 'done';
   steps.api.state = 'ready';
+  steps.chain.state = 'ready';
   steps.more.state = 'ready';
   $('pg-exchange').textContent = 'Redeem it a second time';
   $('pg-exchange').classList.remove('primary');
@@ -235,13 +218,7 @@ async function describeTokens(tokens, nonce) {
   const now = seconds() - 5; // a little tolerance for two clocks
   const issuer = flow.config.issuer;
   const cards = [];
-  const access = oauth.decodeJWT(tokens.access_token);
-  if (access) {
-    const list = [await oauth.checkSignature(access, flow.jwks.answer), ...oauth.checkAccessToken(access, { issuer, now })];
-    cards.push(tokenCard('Access token', 'for the API. A client sends it on and does not read it; this page does so to show you.', access, list));
-  } else {
-    cards.push(el('div', { class: 'token' }, el('h3', {}, 'Access token'), paragraph('This one is opaque: only the issuer can read it, and the API asks there.'), code('Access token', tokens.access_token)));
-  }
+  cards.push(await accessTokenCard(tokens.access_token, flow.jwks.answer, issuer));
   const identity = tokens.id_token && oauth.decodeJWT(tokens.id_token);
   if (identity) {
     const list = [await oauth.checkSignature(identity, flow.jwks.answer),
@@ -255,20 +232,14 @@ async function describeTokens(tokens, nonce) {
   return cards;
 }
 
-function tokenCard(name, sentence, jwt, list) {
-  const rows = (part) => Object.entries(part).map(oauth.claimRow);
-  return el('div', { class: 'token' }, el('h3', {}, name), paragraph(sentence), checks(list),
-    facts('Claims', rows(jwt.claims)), facts('Header', rows(jwt.header)), folded('As it travels', code(name, rawJWT(jwt.parts))));
-}
-
 // Step 6.
 
 const bearer = () => ({ Authorization: `Bearer ${flow.tokens.access_token}` });
 
-async function call(title, options, sentences) {
-  const record = await exchange(title, flow.config.api + '/photos', options);
-  steps.api.show(notice(succeeded(record), sentences[record.status] ?? `PhotoAPI answered ${record.status}.`), show(record));
-  say(`PhotoAPI answered ${record.status}.`);
+async function call(title, options, sentences, { at = flow.config.api, who = 'PhotoAPI' } = {}) {
+  const record = await exchange(title, at + '/photos', options);
+  steps.api.show(notice(succeeded(record), sentences[record.status] ?? `${who} answered ${record.status}.`), show(record));
+  say(`${who} answered ${record.status}.`);
   return record;
 }
 
@@ -292,6 +263,16 @@ async function addPhoto() {
   if (succeeded(record)) showAlbum([...album, record.answer]);
 }
 
+async function callGateway() {
+  const record = await call('GET /photos through the gateway', { headers: bearer() }, {
+    200: 'The gateway found the token good and the scope enough, exchanged it, and PhotoAPI answered. It passes on nothing that no route names.',
+    401: 'The gateway does not accept the token, and PhotoAPI was not asked.',
+    403: 'The gateway wants photos:read, which the token does not have; PhotoAPI was not asked.',
+    429: 'The gateway counts the requests of each client, and these were too many.',
+  }, { at: flow.config.gateway, who: 'The gateway' });
+  if (succeeded(record)) showAlbum(record.answer.photos);
+}
+
 const callBare = () => call('GET /photos without a token', {}, {
   401: 'No token, no photos. The challenge says which scheme to use, and no more, since nothing was presented that could be wrong.',
 });
@@ -309,6 +290,17 @@ function showAlbum(photos) {
 }
 
 // Step 7.
+
+async function callChain() {
+  const record = await exchange('GET /chain through the gateway', flow.config.gateway + '/chain', { headers: bearer() });
+  steps.chain.state = succeeded(record) ? 'done' : 'failed';
+  steps.chain.show(succeeded(record)
+    ? el('ol', { class: 'chain' }, chainOf(record.answer, false))
+    : notice(false, record.status === 403 ? 'The token\u2019s scope does not cover photos:read.' : `The answer was ${record.status}.`), show(record));
+  say(succeeded(record) ? 'Both APIs told what they see.' : `The answer was ${record.status}.`);
+}
+
+// Step 8.
 
 async function userinfo() {
   const record = await exchange('Userinfo', flow.metadata.userinfo_endpoint, { headers: bearer() });
@@ -353,16 +345,22 @@ async function replay() {
   say(same ? 'The same successor came back.' : 'The replay ended the grant.');
 }
 
-async function revoke() {
+function revokeTokens() {
   const token = flow.tokens.refresh_token ?? flow.tokens.access_token;
-  const record = await exchange('Revocation', flow.metadata.revocation_endpoint, {
+  return exchange('Revocation', flow.metadata.revocation_endpoint, {
     method: 'POST', form: { token, token_type_hint: flow.tokens.refresh_token ? 'refresh_token' : 'access_token', client_id: flow.config.client_id },
   });
+}
+
+async function revoke() {
+  const record = await revokeTokens();
   steps.more.show(notice(succeeded(record), flow.tokens.refresh_token
-    ? 'The grant has ended: Refresh fails from now on. PhotoAPI reads tokens without asking, so an access token that is out works there until it expires.'
-    : 'The access token is revoked. PhotoAPI reads tokens without asking, so it works there until it expires.'), show(record));
+    ? 'The grant has ended, and with it all that came of it: Refresh fails, and both APIs refuse the access token. They follow what the server says has ended.'
+    : 'The access token is revoked: both APIs refuse it. They follow what the server says has ended.'), show(record));
   say(`Revocation answered ${record.status}.`);
 }
+
+const watch = () => watchItStop(steps.more, flow.config.api, flow.tokens.access_token, revokeTokens);
 
 function showIntrospection() {
   const line = `curl -s -u photoapi:CLIENT_SECRET \\\n  -d token=${flow.tokens.access_token} \\\n  ${flow.metadata.introspection_endpoint}`;
@@ -394,9 +392,11 @@ function returned(params) {
 async function begin() {
   flow.config = await (await fetch('/config.json')).json();
   $('pg-issuer').textContent = flow.config.issuer;
+  $('pg-bff').href = flow.config.bff;
   buildChoices();
   for (const [id, work] of Object.entries({
     'pg-start': start, 'pg-authorize': authorize, 'pg-exchange': redeem, 'pg-call-api': callAPI, 'pg-add-photo': addPhoto, 'pg-call-bare': callBare,
+    'pg-gateway': callGateway, 'pg-chain': callChain, 'pg-watch': watch,
     'pg-userinfo': userinfo, 'pg-refresh': refresh, 'pg-replay': replay, 'pg-revoke': revoke, 'pg-logout': signOut,
   })) onPress(id, work);
   const params = new URLSearchParams(location.search);

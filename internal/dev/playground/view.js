@@ -31,17 +31,16 @@ export function jsonText(value) {
 }
 
 // A box of code that can be scrolled with the keyboard.
-export const code = (label, ...children) => el('pre', { tabindex: 0, role: 'region', 'aria-label': label }, el('code', {}, ...children));
+export const code = (label, ...children) => el('pre', { tabindex: 0, role: 'group', 'aria-label': label }, el('code', {}, ...children));
+
+// Rows of a table, of [name, value, meaning].
+export const factRows = (rows) => rows.map(([name, value, meaning]) => el('tr', {},
+  el('th', { scope: 'row' }, name),
+  el('td', { class: 'value' }, el('code', {}, String(value))),
+  el('td', { class: 'meaning' }, meaning)));
 
 // A table of [name, value, meaning].
-export function facts(caption, rows) {
-  return el('table', { class: 'facts' },
-    el('caption', {}, caption),
-    el('tbody', {}, rows.map(([name, value, meaning]) => el('tr', {},
-      el('th', { scope: 'row' }, name),
-      el('td', { class: 'value' }, el('code', {}, String(value))),
-      el('td', { class: 'meaning' }, meaning)))));
-}
+export const facts = (caption, rows) => el('table', { class: 'facts' }, el('caption', {}, caption), el('tbody', {}, factRows(rows)));
 
 // A list of [passed, sentence].
 export function checks(list) {
@@ -75,6 +74,30 @@ export const folded = (summary, ...children) => el('details', {}, el('summary', 
 export const rawJWT = (parts) => parts.flatMap((part, i) => [i ? '.' : '', el('span', { class: 'jwt-' + i }, part)]);
 
 export function say(sentence) { $('pg-status').textContent = sentence; }
+
+export function trouble(sentence) {
+  $('pg-trouble').textContent = sentence;
+  $('pg-trouble').hidden = false;
+  say(sentence);
+}
+
+// A button that cannot be pressed again while its work is under way, nor afterwards while staysOff says so.
+export function press(id, work, staysOff = () => false) {
+  const button = $(id);
+  button.disabled = staysOff(); // the page shows it before its script is there
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    button.setAttribute('aria-busy', 'true');
+    try {
+      await work();
+    } catch (error) {
+      trouble(`This page has a fault: ${error.message}`);
+    } finally {
+      button.removeAttribute('aria-busy');
+      button.disabled = staysOff();
+    }
+  });
+}
 
 // A step of the page.
 export function step(id) {

@@ -17,7 +17,7 @@ const schemes = ['light', 'dark']
 const languages = { en: 'en-GB', de: 'de-DE' }
 
 // findings returns what axe-core finds on the page, of any gravity.
-async function findings(page, name) {
+export async function findings(page, name) {
   await page.evaluate(axe)
   const { violations, passes } = await page.evaluate(() => window.axe.run(document))
   if (passes.length < 10) return [`${name}: axe passed only ${passes.length} rules`]

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { chromium as playwright } from 'playwright-core'
 import { arrived, named, v6 } from './callback.mjs'
-import { api, callback, chromium, issuer, playground, secretOf } from './stage.mjs'
+import { api, bff, callback, chromium, gateway, issuer, playground, secretOf } from './stage.mjs'
 
 export const observed = {
   violations: [], // console messages about a Content Security Policy
@@ -14,7 +14,7 @@ export const observed = {
   pages: new Set(), // paths of the issuer that were shown
 }
 
-const known = new Set([issuer, playground, api, callback, named, v6].filter(Boolean).map((address) => new URL(address).origin))
+const known = new Set([issuer, playground, api, bff, gateway, callback, named, v6].filter(Boolean).map((address) => new URL(address).origin))
 const harmless = ['data:', 'blob:', 'about:', 'chrome-error:', 'com.example.interop:']
 
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',

@@ -8,7 +8,7 @@ if (!told) {
   process.exit(2)
 }
 
-export const { issuer, playground, api } = told.dev
+export const { issuer, playground, api, bff, gateway } = told.dev
 export const users = told.dev.users ?? []
 export const clients = told.dev.clients ?? []
 export const callback = told.callback // an origin, http://127.0.0.1:PORT

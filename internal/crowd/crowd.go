@@ -35,9 +35,15 @@ func Size() int {
 // for each stranger by its number, several at once. So many forerunners, which are
 // not measured, fill what has a fixed size.
 func Grows(forerunners int, send func(n int)) int64 {
+	return GrowsInTurns(1, forerunners, send)
+}
+
+// GrowsInTurns is Grows of what fills up with so many strangers and then begins anew:
+// as many come as make whole turns, so that it is as full afterwards as before.
+func GrowsInTurns(turn, forerunners int, send func(n int)) int64 {
 	come(0, forerunners, send)
 	before := taken()
-	come(forerunners, forerunners+Size(), send)
+	come(forerunners, forerunners+(Size()+turn-1)/turn*turn, send)
 	return taken() - before
 }
 

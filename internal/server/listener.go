@@ -52,6 +52,8 @@ type Listener struct {
 	// Stopping ends what would not end by itself. It is called when nobody new
 	// is let in.
 	Stopping func()
+	// Connected, when set, makes the context of a connection's requests.
+	Connected func(context.Context, net.Conn) context.Context
 	// Beside go on until the context ends, and are waited for.
 	Beside []func(context.Context)
 
@@ -71,8 +73,8 @@ func (l Listener) Serve(ctx context.Context, listener net.Listener) error {
 		Handler: l.Handler, ReadHeaderTimeout: l.limits.readHeader, ReadTimeout: l.limits.read,
 		WriteTimeout: l.limits.write, IdleTimeout: l.limits.idle, MaxHeaderBytes: maxHeaderBytes,
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame},
-		ConnState: newConnections(l.limits.connections).changed,
-		ErrorLog:  slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
+		ConnState: newConnections(l.limits.connections).changed, ConnContext: l.Connected,
+		ErrorLog: slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
 	}
 	web.RegisterOnShutdown(l.Stopping)
 	ctx, stop := context.WithCancel(ctx)

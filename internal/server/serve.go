@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/internal/endpoint"
+	"gatehouse/internal/store"
 	"gatehouse/oauth"
 )
 
@@ -38,6 +39,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return Listener{
 		Handler: s.Handler(), TLS: tlsConfig, Log: s.log, ShutdownTimeout: s.config.ShutdownTimeout.Std(), limits: s.limits,
 		Stopping: s.protocol.Drain,
+		Connected: func(ctx context.Context, _ net.Conn) context.Context {
+			return store.WithPatience(ctx, s.patience)
+		},
 		Beside: []func(context.Context){
 			s.sweep, s.logouts.Run, s.leases.Run,
 			func(ctx context.Context) { s.keys.Run(ctx, s.log) },

@@ -258,6 +258,12 @@ func (s *Server) Handler() http.Handler {
 // it asks, so that it is answered within two seconds.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// On a connection of HTTP/1 there is one request at a time, which needs no
+		// context of its own.
+		if r.ProtoMajor == 1 && store.RenewPatience(r.Context(), s.patience) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		next.ServeHTTP(w, r.WithContext(store.WithPatience(r.Context(), s.patience)))
 	})
 }

@@ -21,6 +21,16 @@ func WithPatience(ctx context.Context, patience time.Duration) context.Context {
 	return p
 }
 
+// RenewPatience gives back its whole patience to a context from WithPatience that serves one request
+// after the other, as that of a connection, and says whether it is one.
+func RenewPatience(ctx context.Context, patience time.Duration) bool {
+	p := patienceOf(ctx)
+	if p != nil {
+		p.left.Store(int64(patience))
+	}
+	return p != nil
+}
+
 // patient is the context of a request with what is left of its patience.
 type patient struct {
 	context.Context

@@ -112,6 +112,12 @@ func TestARequestWaitsForTheFileOnce(t *testing.T) {
 	if err := act(request); !errors.Is(err, errSpent) {
 		t.Errorf("again: %v", err)
 	}
+	if !RenewPatience(request, 100*time.Millisecond) || RenewPatience(t.Context(), time.Second) || RenewPatience(WithPatience(request, 0), time.Second) {
+		t.Error("another context than that of the request has been renewed")
+	}
+	if err := act(request); !errors.Is(err, errHeld) {
+		t.Errorf("the next request: %v", err)
+	}
 	if _, err := holder.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}

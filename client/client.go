@@ -11,6 +11,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"gatehouse/internal/recent"
 	"gatehouse/internal/seal"
 	"gatehouse/kv"
 	"gatehouse/oauth"
@@ -26,6 +27,7 @@ type Client struct {
 	sealer   *seal.Ring
 	store    kv.Store
 	sessions SessionStore
+	opened   *recent.Map[string, opened] // by session
 	cookies  cookies
 	breaker  *gobreaker.CircuitBreaker[answer]
 	counters counters
@@ -90,6 +92,7 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 		return nil, fmt.Errorf("client: Keys: %w", err)
 	}
 	c.sealer = c.sealer.Derive("client", issuer, config.ClientID)
+	c.opened = recent.New[string, opened](maxOpened)
 	if c.sessions == nil && c.store == nil {
 		// Apart from the marks, so that strangers who make marks leave sessions room.
 		c.sessions = KVSessions{Store: kv.NewMemory(kv.MemoryConfig{MaxBytes: maxMemorySessions})}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -164,12 +165,11 @@ func (c *Client) loadSession(ctx context.Context, id string) (*Session, error) {
 		return nil, &UnavailableError{Op: "session", Cause: err}
 	}
 	if !found {
+		c.opened.Drop(id)
 		return nil, ErrNoSession
 	}
-	var kept record
-	plain, opened := c.sealer.Open(sealed, sessionBinding(id))
-	if !opened || json.Unmarshal(plain, &kept) != nil {
-		// Of a key that is no longer known, or not ours: as good as none.
+	kept, is := c.open(id, sealed)
+	if !is { // of a key that is no longer known, or not ours: as good as none
 		return nil, ErrNoSession
 	}
 	now := time.Now().Unix()
@@ -177,6 +177,29 @@ func (c *Client) loadSession(ctx context.Context, id string) (*Session, error) {
 		return nil, ErrNoSession
 	}
 	return &Session{client: c, id: id, record: kept, sealed: sealed}, nil
+}
+
+// opened is a record that was opened, which nobody changes, and what it was opened from.
+type opened struct {
+	sealed []byte
+	record record
+}
+
+// maxOpened bounds how many of them are remembered.
+const maxOpened = 1024
+
+// open opens what the store has for a session, unless it is what it was last time. is
+// false if it is nothing of ours.
+func (c *Client) open(id string, sealed []byte) (kept record, is bool) {
+	if known, found := c.opened.Get(id); found && bytes.Equal(known.sealed, sealed) {
+		return known.record, true
+	}
+	plain, authentic := c.sealer.Open(sealed, sessionBinding(id))
+	if !authentic || json.Unmarshal(plain, &kept) != nil {
+		return record{}, false
+	}
+	c.opened.Put(id, opened{sealed, kept})
+	return kept, true
 }
 
 func sessionBinding(id string) []byte { return []byte("session " + id) }
@@ -316,6 +339,7 @@ func (c *Client) replace(ctx context.Context, id string) {
 
 // remove deletes a session, or leaves that to its end if the store is away.
 func (c *Client) remove(ctx context.Context, id string) {
+	c.opened.Drop(id)
 	if err := c.sessions.Delete(ctx, id); err != nil {
 		c.config.Logger.ErrorContext(ctx, "a session could not be removed", "error", err)
 	}

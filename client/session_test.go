@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"gatehouse/client"
 	"gatehouse/internal/spec"
 	"gatehouse/jose"
+	"gatehouse/kv"
 )
 
 // session is the one of the browser.
@@ -236,4 +238,48 @@ func TestLongAddressesToReturnTo(t *testing.T) {
 			t.Errorf("%d characters lead to %.20s", length, landed)
 		}
 	}
+}
+
+// tampered is a store in whose sessions somebody changed a bit.
+type tampered struct {
+	kv.Store
+	flip bool
+}
+
+func (s *tampered) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	value, found, err := s.Store.Get(ctx, key)
+	if found && s.flip && strings.HasPrefix(key, "client session ") {
+		value[len(value)/2] ^= 1
+	}
+	return value, found, err
+}
+
+// TestSessionsAreThoseOfTheStore: one that was opened before serves only while the store has the
+// very same.
+func TestSessionsAreThoseOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &tampered{Store: kv.NewMemory(kv.MemoryConfig{})}
+		_, a, b := signedIn(t, client.Config{Store: store, Keys: [][]byte{[]byte("0123456789abcdef0123456789abcdef")}})
+		r, err := http.NewRequest("GET", a.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cookie := range b.jar {
+			r.AddCookie(cookie)
+		}
+		for _, flip := range []bool{false, false, true, false} {
+			store.flip = flip
+			s, err := a.party.Session(r)
+			if flip != errors.Is(err, client.ErrNoSession) || !flip && s.Subject() != "alice" {
+				t.Errorf("tampered with: %v; %v", flip, err)
+			}
+		}
+		live := b.session(a)
+		if err := store.Delete(t.Context(), "client session "+live.ID()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.party.Session(r); !errors.Is(err, client.ErrNoSession) {
+			t.Errorf("one that is gone: %v", err)
+		}
+	})
 }

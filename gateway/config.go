@@ -72,7 +72,8 @@ type Authentication struct {
 	// Name tells authentications apart: letters, digits, "-", "_" and ".".
 	Name string
 	// Resource has the issuers, the audience and all else about tokens. Its Logger
-	// writes no line for decisions: the gateway's does.
+	// writes no line for decisions: the gateway's does. Its Metadata, if set, is served at
+	// the place that RFC 9728 gives it on the audience's host, whatever routes say.
 	Resource resource.Config
 }
 

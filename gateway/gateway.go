@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 
@@ -23,6 +24,7 @@ type Gateway struct {
 	tables    tables
 	routes    []*route
 	servers   map[string]*resource.Server // by authentication
+	documents map[string]http.Handler     // of resources' metadata, by host and path
 	upstreams []*upstream
 	filter    *proxy.Filter
 	identity  *identity
@@ -45,7 +47,7 @@ func New(ctx context.Context, config Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	config = config.withDefaults()
-	g := &Gateway{config: config, servers: map[string]*resource.Server{}, limits: newLimits(config.Store, config.Logger)}
+	g := &Gateway{config: config, servers: map[string]*resource.Server{}, documents: map[string]http.Handler{}, limits: newLimits(config.Store, config.Logger)}
 	g.lives, g.ends = context.WithCancel(context.Background())
 	if err := g.build(ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -76,6 +78,13 @@ func (g *Gateway) build(ctx context.Context) (err error) {
 		}
 		if g.servers[a.Name], err = resource.New(g.lives, a.Resource); err != nil {
 			return fmt.Errorf("gateway: %w", err)
+		}
+		if path := g.servers[a.Name].MetadataPath(); path != "" {
+			at, err := url.Parse(a.Resource.Audience)
+			if err != nil {
+				return fmt.Errorf("gateway: %w", err)
+			}
+			g.documents[hostName(at.Host)+path] = g.servers[a.Name].MetadataHandler()
 		}
 	}
 	byName := map[string]*upstream{}

@@ -264,3 +264,38 @@ func TestKeysOfIdentityTokens(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralIssuers: each one's keys count for its tokens alone, and a token is exchanged where
+// it is from.
+func TestSeveralIssuers(t *testing.T) {
+	second := newIssuer(t)
+	s := newStage(t, func(s *stage, c *gateway.Config) {
+		forwarding(toAPI)(s, c)
+		c.Authentications[0].Resource = resource.Config{Audience: audience, Issuers: []resource.Issuer{{Identifier: s.issuer.URL}, {Identifier: second.URL}}}
+		c.Exchangers = append(c.Exchangers, gateway.Exchanger{Issuer: second.URL, Client: c.Exchangers[0].Client})
+	})
+	for _, one := range []*issuer{s.issuer, second} {
+		wants(t, one.URL, s.do("GET", "/photos/1", bearer(one.token(t, nil)), nil), http.StatusOK, "")
+		if n := len(one.exchanged()); n != 1 {
+			t.Errorf("%s exchanged %d times", one.URL, n)
+		}
+	}
+	wants(t, "a third", s.do("GET", "/photos/1", bearer(newIssuer(t).token(t, nil)), nil), http.StatusUnauthorized, "resource-token-invalid")
+}
+
+// TestMetadataOfResources is served where clients look for it, at its own host alone.
+func TestMetadataOfResources(t *testing.T) {
+	s := newStage(t, func(_ *stage, c *gateway.Config) {
+		c.Authentications[0].Resource.Metadata = &resource.Metadata{Name: "Photos", Scopes: []string{"photos:read"}}
+	})
+	const path = "/.well-known/oauth-protected-resource"
+	p := s.do("GET", path, http.Header{"Host": {"photos.example"}}, nil)
+	if p.StatusCode != http.StatusOK || !strings.Contains(p.text, `"resource":"`+audience+`"`) || !strings.Contains(p.text, s.issuer.URL) {
+		t.Errorf("%v", p)
+	}
+	wants(t, "at another host", s.do("GET", path, http.Header{"Host": {"other.example"}}, nil), http.StatusNotFound, "gateway-no-route")
+	wants(t, "another path", s.do("GET", path+"/x", http.Header{"Host": {"photos.example"}}, nil), http.StatusNotFound, "gateway-no-route")
+	if p := s.do("GET", "/photos/1", nil, nil); !strings.Contains(p.Header.Get("WWW-Authenticate"), `resource_metadata="`+audience+path+`"`) {
+		t.Errorf("%v", p)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"gatehouse/internal/proxy"
@@ -28,8 +29,17 @@ const (
 // errExpired is the cause of a stream's end with its token.
 var errExpired = errors.New("gateway: the token expired")
 
+// wellKnown begins the paths of resources' metadata (RFC 9728 §3.1).
+const wellKnown = "/.well-known/"
+
 // ServeHTTP answers a request, by its upstream if the decision is to let it through.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(g.documents) > 0 && strings.HasPrefix(r.URL.Path, wellKnown) {
+		if document := g.documents[hostName(r.Host)+r.URL.EscapedPath()]; document != nil {
+			document.ServeHTTP(w, r)
+			return
+		}
+	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
 	c := &call{http: r, Request: Request{Host: r.Host, Method: r.Method, Target: r.RequestURI, Header: r.Header, Peer: peer.Addr()}}
 	c.Scheme = g.scheme(r, c.Peer)

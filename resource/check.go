@@ -116,6 +116,15 @@ func (s *Server) access(ctx context.Context, raw string) (*Access, error) {
 	if s.opaque != nil && strings.Count(raw, ".") != 2 {
 		return s.opaque.introspected(ctx, raw, key)
 	}
+	if s.introspects {
+		i, err := s.issuerOf(raw)
+		if err != nil {
+			return nil, refusalOf(err)
+		}
+		if i.IntrospectJWTs {
+			return i.introspected(ctx, raw, key)
+		}
+	}
 	c, found := s.verified.Get(key)
 	if found {
 		still, err := c.still(ctx)

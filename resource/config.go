@@ -88,6 +88,9 @@ type Issuer struct {
 	// Opaque has tokens that are no JWTs introspected at this issuer. There can
 	// be one such issuer: a token is shown to nobody else.
 	Opaque bool
+	// IntrospectJWTs has this issuer's JWTs introspected, too, rather than verified here:
+	// for issuers whose word about each token counts more than its signature.
+	IntrospectJWTs bool
 	// Feed follows the issuer's revocation feed (docs/revocation.md). A JWT is
 	// then taken only while it is known that it was not revoked.
 	Feed bool
@@ -147,7 +150,7 @@ func (i *Issuer) check(allowHTTP bool) error {
 			return fmt.Errorf("resource: %s: %w", address.name, err)
 		}
 	}
-	if (i.Opaque || i.Feed) && (i.ClientID == "" || i.ClientSecret == "") {
+	if (i.Opaque || i.Feed || i.IntrospectJWTs) && (i.ClientID == "" || i.ClientSecret == "") {
 		return fmt.Errorf("resource: ClientID or ClientSecret is missing; issuer %s answers about tokens to clients that authenticate", i.Identifier)
 	}
 	if i.InsecureFeedOptional && !i.Feed {

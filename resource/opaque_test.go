@@ -233,3 +233,34 @@ func TestOpaqueTokensAndTheFeed(t *testing.T) {
 		wants(t, ask(rs, two, nothing), http.StatusUnauthorized, "resource-token-revoked")
 	})
 }
+
+// TestJWTsThatAreIntrospected: of an issuer whose word counts more than its signature, and of that
+// one alone.
+func TestJWTsThatAreIntrospected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAS()
+		const other = "https://other.test"
+		rs := a.server(t, func(c *resource.Config) {
+			c.Issuer, c.ClientID, c.ClientSecret = "", "", ""
+			c.Issuers = []resource.Issuer{{Identifier: asURL, ClientID: asClient, ClientSecret: asSecret, IntrospectJWTs: true}, {Identifier: other}}
+		})
+		raw, theirs := a.jwt(t, nil), a.jwt(t, claims{"iss": other})
+		wants(t, ask(rs, raw, nothing), http.StatusUnauthorized, "resource-token-invalid") // right, and not active
+		a.change(func(a *as) {
+			a.active[raw] = `{"active":true,"iss":"` + asURL + `","aud":"` + audience + `","client_id":"web","sub":"alice","jti":"said"}`
+		})
+		time.Sleep(time.Minute)
+		if w := ask(rs, raw, nothing); w.Code != http.StatusOK || w.Body.String() != "said" {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		before := a.asked.Load()
+		wants(t, ask(rs, theirs, nothing), http.StatusOK, "")
+		wants(t, ask(rs, "a.b.c", nothing), http.StatusUnauthorized, "resource-token-invalid")
+		if n := a.asked.Load() - before; n != 0 {
+			t.Errorf("a token is shown to another's issuer %d times", n)
+		}
+		if err := (resource.Config{Audience: audience, Issuers: []resource.Issuer{{Identifier: asURL, IntrospectJWTs: true}}}).Check(); err == nil {
+			t.Error("it would be introspected by nobody")
+		}
+	})
+}

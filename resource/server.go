@@ -25,8 +25,10 @@ type Server struct {
 	issuers  map[string]*issuer // by identifier
 	only     *issuer            // nil when there are several
 	opaque   *issuer            // of tokens that are no JWTs; nil when they are not taken
-	verified *recent.Map[digest, *checked]
-	place    metadataPlace
+	// introspects says that an issuer has IntrospectJWTs.
+	introspects bool
+	verified    *recent.Map[digest, *checked]
+	place       metadataPlace
 }
 
 // issuer is an authorization server with all that is known of it.
@@ -147,6 +149,7 @@ func (s *Server) add(one Issuer, client *http.Client) error {
 		}
 		s.opaque = i
 	}
+	s.introspects = s.introspects || one.IntrospectJWTs
 	s.issuers[one.Identifier] = i
 	return nil
 }

@@ -296,6 +296,7 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 		"a description's route": {"upstream: echo}\n\n", "upstream: nothing}\n\n", `no upstream "nothing"`},
 		"an overlap":            {"name: admin, path: /admin", "name: admin, path: '/photos/{other}', methods: [GET]", "read"},
 		"countries":             {"public: true", "public: true, countries: {allow: [DE]}", "Config.Countries is missing"},
+		"nobody to ask as":      {"client_id: gateway, client_secret_file: secret, revocation_feed: true", "introspect_jwts: true", "ClientID or ClientSecret is missing"},
 		"issuers":               {"    issuers:\n      - {issuer: 'https://id.example', client_id: gateway, client_secret_file: secret, revocation_feed: true}\n", "", "it needs issuers"},
 	} {
 		text := strings.Replace(good+"\n", test[0], test[1], 1)

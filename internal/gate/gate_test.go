@@ -122,6 +122,26 @@ func TestProxiesAsk(t *testing.T) {
 	}
 }
 
+// A proxy gets the exchanged token to pass on, and the client's own nowhere.
+func TestProxiesGetExchangedTokens(t *testing.T) {
+	i := newIssuer(t)
+	text := strings.Replace(yaml(i.URL, echo(t), "decisions: {listen: '127.0.0.1:8061', proxies: [127.0.0.1]}\nexchangers: [{issuer: '"+i.URL+"', client_id: gateway, client_secret_file: secret}]\n"),
+		"forward: {headers: true}", "forward: {headers: true, exchange: {resource: 'https://inner.example'}}", 1)
+	g := start(t, place(t, files(text)))
+	read := i.token(t, "photos:read", "one")
+	status, header, answer := get(t, g.decisions+"/decide", asked("GET", "/photos/1", bearer(read)...)...)
+	if status != 200 || header.Get("Authorization") != "Bearer exchanged-token" || header.Get("X-Gatehouse-Subject") != "alice" {
+		t.Errorf("%d %v %s", status, header, answer)
+	}
+	if strings.Contains(g.log.String(), read) || strings.Contains(g.log.String(), "exchanged-token") {
+		t.Errorf("the log holds a token:\n%s", g.log)
+	}
+	d := g.Gateway().Decide(t.Context(), gateway.Request{Scheme: "https", Host: "api.example", Method: "GET", Target: "/photos/2", Header: http.Header{"Authorization": {"Bearer " + read}}, Explain: true})
+	if !d.Allowed || d.Set.Get("Authorization") != "" {
+		t.Errorf("an explanation exchanges: %+v", d)
+	}
+}
+
 // What the proxy will pass on is what is decided about: a query decides nothing, and paths
 // of more than one meaning are refused, on the way to a public route, too.
 func TestPathsThatProxiesTell(t *testing.T) {

@@ -81,6 +81,8 @@ type Issuer struct {
 	ClientSecretFile string        `yaml:"client_secret_file"`
 	// Opaque tokens are introspected; there can be one such issuer.
 	Opaque bool `yaml:"opaque"`
+	// IntrospectJWTs has this issuer's JWTs introspected, too.
+	IntrospectJWTs bool `yaml:"introspect_jwts"`
 	// Feed follows the revocation feed.
 	Feed                 bool `yaml:"revocation_feed"`
 	InsecureFeedOptional bool `yaml:"insecure_feed_optional"`

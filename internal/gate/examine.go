@@ -81,7 +81,7 @@ func (c Config) examineIssuers(ctx context.Context) (found process.Findings) {
 	}
 	for _, a := range c.Authentications {
 		for _, i := range a.Issuers {
-			if i.JWKSURI == "" || i.Opaque && i.IntrospectionEndpoint == "" {
+			if i.JWKSURI == "" || (i.Opaque || i.IntrospectJWTs) && i.IntrospectionEndpoint == "" {
 				look(i.Issuer, a.InsecureAllowHTTP)
 			}
 		}
@@ -157,7 +157,7 @@ func (c Config) weaknesses(routes []gateway.Route) (found process.Findings) {
 			switch {
 			case i.InsecureFeedOptional:
 				found.Weak("authentication "+a.Name, "tokens of "+i.Issuer+" are taken also while nothing is known of revocations", "no insecure_feed_optional")
-			case !i.Feed:
+			case !i.Feed && !i.IntrospectJWTs:
 				found.Weak("authentication "+a.Name, "JWTs of "+i.Issuer+" are taken until they expire, also when they were revoked", "revocation_feed: true, where the issuer is Gatehouse")
 			}
 		}

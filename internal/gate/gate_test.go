@@ -122,6 +122,26 @@ func TestProxiesAsk(t *testing.T) {
 	}
 }
 
+// A proxy gets the exchanged token to pass on, and the client's own nowhere.
+func TestProxiesGetExchangedTokens(t *testing.T) {
+	i := newIssuer(t)
+	text := strings.Replace(yaml(i.URL, echo(t), "decisions: {listen: '127.0.0.1:8061', proxies: [127.0.0.1]}\nexchangers: [{issuer: '"+i.URL+"', client_id: gateway, client_secret_file: secret}]\n"),
+		"forward: {headers: true}", "forward: {headers: true, exchange: {resource: 'https://inner.example'}}", 1)
+	g := start(t, place(t, files(text)))
+	read := i.token(t, "photos:read", "one")
+	status, header, answer := get(t, g.decisions+"/decide", asked("GET", "/photos/1", bearer(read)...)...)
+	if status != 200 || header.Get("Authorization") != "Bearer exchanged-token" || header.Get("X-Gatehouse-Subject") != "alice" {
+		t.Errorf("%d %v %s", status, header, answer)
+	}
+	if strings.Contains(g.log.String(), read) || strings.Contains(g.log.String(), "exchanged-token") {
+		t.Errorf("the log holds a token:\n%s", g.log)
+	}
+	d := g.Gateway().Decide(t.Context(), gateway.Request{Scheme: "https", Host: "api.example", Method: "GET", Target: "/photos/2", Header: http.Header{"Authorization": {"Bearer " + read}}, Explain: true})
+	if !d.Allowed || d.Set.Get("Authorization") != "" {
+		t.Errorf("an explanation exchanges: %+v", d)
+	}
+}
+
 // What the proxy will pass on is what is decided about: a query decides nothing, and paths
 // of more than one meaning are refused, on the way to a public route, too.
 func TestPathsThatProxiesTell(t *testing.T) {
@@ -296,6 +316,7 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 		"a description's route": {"upstream: echo}\n\n", "upstream: nothing}\n\n", `no upstream "nothing"`},
 		"an overlap":            {"name: admin, path: /admin", "name: admin, path: '/photos/{other}', methods: [GET]", "read"},
 		"countries":             {"public: true", "public: true, countries: {allow: [DE]}", "Config.Countries is missing"},
+		"nobody to ask as":      {"client_id: gateway, client_secret_file: secret, revocation_feed: true", "introspect_jwts: true", "ClientID or ClientSecret is missing"},
 		"issuers":               {"    issuers:\n      - {issuer: 'https://id.example', client_id: gateway, client_secret_file: secret, revocation_feed: true}\n", "", "it needs issuers"},
 	} {
 		text := strings.Replace(good+"\n", test[0], test[1], 1)

@@ -111,7 +111,7 @@ func (c Config) authentication(a Authentication) (gateway.Authentication, error)
 		}
 		one.Resource.Issuers = append(one.Resource.Issuers, resource.Issuer{
 			Identifier: i.Issuer, JWKSURI: i.JWKSURI, IntrospectionURI: i.IntrospectionEndpoint, FeedURI: i.FeedEndpoint,
-			ClientID: i.ClientID, ClientSecret: secret.Reveal(), Opaque: i.Opaque, Feed: i.Feed, InsecureFeedOptional: i.InsecureFeedOptional,
+			ClientID: i.ClientID, ClientSecret: secret.Reveal(), Opaque: i.Opaque, IntrospectJWTs: i.IntrospectJWTs, Feed: i.Feed, InsecureFeedOptional: i.InsecureFeedOptional,
 		})
 	}
 	return one, nil

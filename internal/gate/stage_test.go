@@ -54,6 +54,13 @@ func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
 		})
 	case "/jwks":
 		_ = json.NewEncoder(w).Encode(jose.KeySet{Keys: []jose.PublicKey{i.key.Public()}})
+	case "/token":
+		if r.FormValue("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange" || r.FormValue("resource") != "https://inner.example" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "exchanged-token", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token", "token_type": "Bearer", "expires_in": 300})
 	case "/feed":
 		i.serveFeed(w, r)
 	default:

@@ -60,7 +60,7 @@ func (r Resource) Admits(token string) bool {
 // Identified says whether the text names the resource: the same octets, or
 // the same origin with and without its root slash.
 func (r Resource) Identified(text string) bool {
-	return r.Identifier == text || isOrigin(r.Identifier) && strings.TrimSuffix(r.Identifier, "/") == strings.TrimSuffix(text, "/")
+	return r.Identifier == text || strings.TrimSuffix(r.Identifier, "/") == strings.TrimSuffix(text, "/") && isOrigin(r.Identifier)
 }
 
 func isOrigin(uri string) bool {

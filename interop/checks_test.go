@@ -253,6 +253,7 @@ func decidedChecks() []string {
 		"answers-of-the-api",
 		"words-of-the-client",
 		"paths",
+		"hosts",
 	}
 }
 

@@ -71,13 +71,13 @@ type decided struct {
 }
 
 type apiSaw struct {
-	target string
-	header http.Header
+	host, target string
+	header       http.Header
 }
 
 func (d *decided) serveAPI(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
-	d.seen = append(d.seen, apiSaw{r.RequestURI, r.Header.Clone()})
+	d.seen = append(d.seen, apiSaw{r.Host, r.RequestURI, r.Header.Clone()})
 	d.mu.Unlock()
 	if status := r.Header.Get("X-Answer"); status != "" {
 		w.Header().Set("WWW-Authenticate", "The API's own")
@@ -204,7 +204,7 @@ func (d *decided) startCaddy(t *testing.T) {
 	}
 	dir := t.TempDir()
 	d.proxy = freeAddress(t)
-	text := "{\n\tadmin off\n\tauto_https off\n}\n" + d.deployed(t, "caddy/Caddyfile", "api.example.com {", "http://"+d.proxy+" {\n\tbind 127.0.0.1")
+	text := "{\n\tadmin off\n\tauto_https off\n}\n" + d.deployed(t, "caddy/Caddyfile", "api.example.com {", "http://:"+d.proxy[strings.LastIndex(d.proxy, ":")+1:]+" {\n\tbind 127.0.0.1")
 	if err := os.WriteFile(filepath.Join(dir, "Caddyfile"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -229,6 +229,7 @@ func (d *decided) checks(t *testing.T, proxy string) {
 	check("answers-of-the-api", d.answers)
 	check("words-of-the-client", func(t *testing.T) { d.words(t) })
 	check("paths", d.paths)
+	check("hosts", d.hosts)
 	if wanted := decidedChecks(); !slices.Equal(names, wanted) {
 		t.Errorf("the checks were\n%s\nwant\n%s", strings.Join(names, "\n"), strings.Join(wanted, "\n"))
 	}
@@ -237,6 +238,11 @@ func (d *decided) checks(t *testing.T, proxy string) {
 // send sends a request as it is written, and returns the answer.
 func (d *decided) send(t *testing.T, method, target string, headers ...string) (*http.Response, string) {
 	t.Helper()
+	return d.sendTo(t, d.proxy, method, target, headers...)
+}
+
+func (d *decided) sendTo(t *testing.T, host, method, target string, headers ...string) (*http.Response, string) {
+	t.Helper()
 	connection, err := net.DialTimeout("tcp", d.proxy, stopsWithin)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +250,7 @@ func (d *decided) send(t *testing.T, method, target string, headers ...string) (
 	defer connection.Close()
 	_ = connection.SetDeadline(time.Now().Add(stopsWithin))
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", method, target, d.proxy)
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", method, target, host)
 	for i := 0; i < len(headers); i += 2 {
 		fmt.Fprintf(&text, "%s: %s\r\n", headers[i], headers[i+1])
 	}
@@ -262,6 +268,27 @@ func (d *decided) send(t *testing.T, method, target string, headers ...string) (
 		t.Fatal(err)
 	}
 	return response, string(body)
+}
+
+// hosts that a request names in two ways: the API is asked for the one that was decided
+// about (RFC 9112 §3.2.2).
+func (d *decided) hosts(t *testing.T) {
+	spec.Covers(t, "PX-06", "PX-10")
+	for _, test := range [][2]string{
+		{"closed.example", "/x"}, {"open.example", "http://closed.example/x"}, {"closed.example", "http://open.example/x"}, {"open.example:80, closed.example", "/x"},
+		{"OPEN.example", "http://CLOSED.example/x"}, {"closed.example.", "/x"}, {"closed.example:80", "/x"}, {"open.example@closed.example", "/x"},
+	} {
+		response, _ := d.sendTo(t, test[0], "GET", test[1], "X-Forwarded-Host", "open.example", "X-Host", "open.example", "Forwarded", "host=open.example")
+		for _, one := range d.saw() {
+			if strings.Contains(strings.ToLower(one.host), "closed") {
+				t.Errorf("%s of %s: answered %d, and the API was asked for %s", test[1], test[0], response.StatusCode, one.host)
+			}
+		}
+	}
+	response, _ := d.sendTo(t, "open.example", "GET", "/x")
+	if saw := d.saw(); response.StatusCode != http.StatusOK || len(saw) != 1 || saw[0].host != "open.example" {
+		t.Errorf("%d, and the API saw %v", response.StatusCode, saw)
+	}
 }
 
 // accessToken gets a machine's token of one format.

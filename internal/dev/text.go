@@ -179,7 +179,7 @@ type printer struct {
 }
 
 // labelWidth is the width of the first column.
-const labelWidth = 12
+const labelWidth = 14
 
 func (p *printer) line(format string, args ...any) {
 	fmt.Fprintf(p, format+"\n", args...)

@@ -49,7 +49,7 @@ type Decision struct {
 	// Address is the client's; the zero Addr if it is not known.
 	Address netip.Addr
 	// Access is what the token allows: nil for a public route, and for a refusal that
-	// came before the token was found right.
+	// came before the token was found right. It is shared, and must not be changed.
 	Access *resource.Access
 	// Until is when the decision ends with the token, zero if nothing is known of that.
 	Until time.Time

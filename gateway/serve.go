@@ -19,6 +19,9 @@ import (
 const (
 	// answerGrace is how long after a route's Timeout an answer may still be written.
 	answerGrace = 5 * time.Second
+	// bodyGrace is how long after it a read of the body ends: before the answer's grace is
+	// over, so that the client is told.
+	bodyGrace = time.Second
 	// maxBlind is how long a stream goes on while nobody can tell whether its token is
 	// still right.
 	maxBlind = time.Minute
@@ -74,10 +77,10 @@ func (g *Gateway) pass(w http.ResponseWriter, c *call) {
 	} else {
 		timed, cancel := context.WithTimeout(ctx, c.route.Timeout)
 		defer cancel()
-		deadline := time.Now().Add(c.route.Timeout + answerGrace)
-		_ = controller.SetWriteDeadline(deadline) // where the listener can, as the next
+		end := time.Now().Add(c.route.Timeout)
+		_ = controller.SetWriteDeadline(end.Add(answerGrace)) // where the listener can, as the next
 		if r.Body != nil && r.Body != http.NoBody {
-			_ = controller.SetReadDeadline(deadline)
+			_ = controller.SetReadDeadline(end.Add(bodyGrace))
 		}
 		ctx = timed
 	}
@@ -121,7 +124,7 @@ func failure(ctx context.Context, err error) *oauth.Error {
 		return ended()
 	case proxy.TooLarge(err):
 		return tooLarge(err)
-	case errors.Is(cause, context.Canceled):
+	case errors.Is(cause, context.Canceled), errors.Is(err, errSender):
 		return givenUp(err)
 	case errors.Is(err, errResting):
 		return resting()

@@ -186,30 +186,49 @@ func (g *Gateway) openStream(ctx context.Context, controller *http.ResponseContr
 	}, nil
 }
 
-// watch looks, while there are streams of the key, whether their token is still right.
-// It says false when the gateway was closed.
+// watch has one look, while there are streams of the key, whether their token is still
+// right. It says false when the gateway was closed.
 func (g *Gateway) watch(key string, admission *resource.Admission, raw string) bool {
-	return g.run(func(ctx context.Context) {
-		ticker := time.NewTicker(g.config.StreamCheck)
-		defer ticker.Stop()
-		seen := time.Now()
-		for g.streams.Any(key) {
-			look, cancel := context.WithTimeout(ctx, lookTime)
-			err := admission.Still(look, raw)
-			cancel()
-			switch {
-			case err == nil:
-				seen = time.Now()
-			case oauth.AsError(err).Code != oauth.TemporarilyUnavailable, time.Since(seen) > maxBlind:
-				g.streams.End(key)
-			}
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
+	if _, already := g.watched.LoadOrStore(key, struct{}{}); already {
+		return true
+	}
+	runs := g.run(func(ctx context.Context) {
+		for again := true; again && ctx.Err() == nil; {
+			g.look(ctx, key, admission, raw)
+			g.watched.Delete(key)
+			if again = g.streams.Any(key); again { // opened meanwhile, when somebody looked still
+				_, already := g.watched.LoadOrStore(key, struct{}{})
+				again = !already
 			}
 		}
 	})
+	if !runs {
+		g.watched.Delete(key)
+	}
+	return runs
+}
+
+// look looks at a token until there is no stream of the key.
+func (g *Gateway) look(ctx context.Context, key string, admission *resource.Admission, raw string) {
+	ticker := time.NewTicker(g.config.StreamCheck)
+	defer ticker.Stop()
+	seen := time.Now()
+	for g.streams.Any(key) {
+		look, cancel := context.WithTimeout(ctx, lookTime)
+		err := admission.Still(look, raw)
+		cancel()
+		switch {
+		case err == nil:
+			seen = time.Now()
+		case oauth.AsError(err).Code != oauth.TemporarilyUnavailable, time.Since(seen) > maxBlind:
+			g.streams.End(key)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // maxLoggedPath bounds what a caller can write into our log.

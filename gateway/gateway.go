@@ -32,6 +32,7 @@ type Gateway struct {
 	exchanges *exchanges
 	streams   proxy.Streams
 	counts    counts
+	watched   sync.Map // the keys of streams whose token somebody looks at
 
 	lives context.Context
 	ends  context.CancelFunc

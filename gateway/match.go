@@ -229,6 +229,9 @@ func hostName(host string) string {
 // validHost says whether a Host header's value is a name or an address, with a port or
 // without (RFC 9110 §7.2), that every server reads in the same way.
 func validHost(host string) bool {
+	if strings.ContainsFunc(host, func(r rune) bool { return r > '~' }) { // in small letters it may be of another length
+		return false
+	}
 	name := hostName(host)
 	if port, has := strings.CutPrefix(host[len(name):], ":"); has && !digits(port) || !has && len(host) > len(name) {
 		return false

@@ -125,6 +125,9 @@ func TestTwoNamesOfAHost(t *testing.T) {
 		"IPv6":              {"[::1]:80", nil, 404},
 		"IPv6 that is none": {"[::x]", nil, 400},
 		"brackets":          {"[", nil, 400},
+		"letters that grow": {"\u023a.example", nil, 400},
+		"a Kelvin sign":     {"\u212a.example", nil, 400},
+		"no UTF-8":          {"\xff.example:80", nil, 400},
 	} {
 		header := test.header
 		if header == nil {

@@ -19,6 +19,9 @@ import (
 const (
 	// answerGrace is how long after a route's Timeout an answer may still be written.
 	answerGrace = 5 * time.Second
+	// bodyGrace is how long after it a read of the body ends: before the answer's grace is
+	// over, so that the client is told.
+	bodyGrace = time.Second
 	// maxBlind is how long a stream goes on while nobody can tell whether its token is
 	// still right.
 	maxBlind = time.Minute
@@ -74,10 +77,10 @@ func (g *Gateway) pass(w http.ResponseWriter, c *call) {
 	} else {
 		timed, cancel := context.WithTimeout(ctx, c.route.Timeout)
 		defer cancel()
-		deadline := time.Now().Add(c.route.Timeout + answerGrace)
-		_ = controller.SetWriteDeadline(deadline) // where the listener can, as the next
+		end := time.Now().Add(c.route.Timeout)
+		_ = controller.SetWriteDeadline(end.Add(answerGrace)) // where the listener can, as the next
 		if r.Body != nil && r.Body != http.NoBody {
-			_ = controller.SetReadDeadline(deadline)
+			_ = controller.SetReadDeadline(end.Add(bodyGrace))
 		}
 		ctx = timed
 	}
@@ -121,7 +124,7 @@ func failure(ctx context.Context, err error) *oauth.Error {
 		return ended()
 	case proxy.TooLarge(err):
 		return tooLarge(err)
-	case errors.Is(cause, context.Canceled):
+	case errors.Is(cause, context.Canceled), errors.Is(err, errSender):
 		return givenUp(err)
 	case errors.Is(err, errResting):
 		return resting()
@@ -183,30 +186,49 @@ func (g *Gateway) openStream(ctx context.Context, controller *http.ResponseContr
 	}, nil
 }
 
-// watch looks, while there are streams of the key, whether their token is still right.
-// It says false when the gateway was closed.
+// watch has one look, while there are streams of the key, whether their token is still
+// right. It says false when the gateway was closed.
 func (g *Gateway) watch(key string, admission *resource.Admission, raw string) bool {
-	return g.run(func(ctx context.Context) {
-		ticker := time.NewTicker(g.config.StreamCheck)
-		defer ticker.Stop()
-		seen := time.Now()
-		for g.streams.Any(key) {
-			look, cancel := context.WithTimeout(ctx, lookTime)
-			err := admission.Still(look, raw)
-			cancel()
-			switch {
-			case err == nil:
-				seen = time.Now()
-			case oauth.AsError(err).Code != oauth.TemporarilyUnavailable, time.Since(seen) > maxBlind:
-				g.streams.End(key)
-			}
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
+	if _, already := g.watched.LoadOrStore(key, struct{}{}); already {
+		return true
+	}
+	runs := g.run(func(ctx context.Context) {
+		for again := true; again && ctx.Err() == nil; {
+			g.look(ctx, key, admission, raw)
+			g.watched.Delete(key)
+			if again = g.streams.Any(key); again { // opened meanwhile, when somebody looked still
+				_, already := g.watched.LoadOrStore(key, struct{}{})
+				again = !already
 			}
 		}
 	})
+	if !runs {
+		g.watched.Delete(key)
+	}
+	return runs
+}
+
+// look looks at a token until there is no stream of the key.
+func (g *Gateway) look(ctx context.Context, key string, admission *resource.Admission, raw string) {
+	ticker := time.NewTicker(g.config.StreamCheck)
+	defer ticker.Stop()
+	seen := time.Now()
+	for g.streams.Any(key) {
+		look, cancel := context.WithTimeout(ctx, lookTime)
+		err := admission.Still(look, raw)
+		cancel()
+		switch {
+		case err == nil:
+			seen = time.Now()
+		case oauth.AsError(err).Code != oauth.TemporarilyUnavailable, time.Since(seen) > maxBlind:
+			g.streams.End(key)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // maxLoggedPath bounds what a caller can write into our log.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -402,4 +403,23 @@ func TestSocketsThatNobodyReads(t *testing.T) {
 	s.issuer.revoke(revocation.GrantHandle, "gid-1")
 	eventually(t, "the handler ends", func() bool { return s.gateway.Stats().Streams == 0 })
 	isCut(t, "the socket", connection)
+}
+
+// TestStreamsThatComeAndGo: however often a stream is opened and left, one looks at its token.
+func TestStreamsThatComeAndGo(t *testing.T) {
+	s := newStage(t, func(s *stage, c *gateway.Config) {
+		streaming(false)(s, c)
+		c.StreamCheck = 10 * time.Second // by then the test is over
+	})
+	raw := s.issuer.token(t, nil)
+	for range 10 {
+		_ = s.stream("/events", raw).Body.Close()
+		eventually(t, "it is over", func() bool { return s.gateway.Stats().Streams == 0 })
+	}
+	defer s.stream("/events", raw).Body.Close()
+	stacks := make([]byte, 8<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if got := strings.Count(string(stacks), "gateway.(*Gateway).watch.func1("); got != 1 {
+		t.Errorf("%d look at the token of one stream", got)
+	}
 }

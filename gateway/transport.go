@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,6 +45,10 @@ const (
 // errResting is the error of a request that the breaker keeps from an upstream.
 var errResting = errors.New("gateway: the upstream did not answer several times and is spared for a while")
 
+// errSender is the error of a request that failed by who sent it, of which nothing follows
+// for its upstream.
+var errSender = errors.New("gateway: the request was given up, or its body did not come as announced")
+
 // upstream is one that is ready to be used: it sends requests, again where that is safe,
 // by a transport whose certificates follow their files, and not while it does not answer.
 type upstream struct {
@@ -67,6 +72,7 @@ func newUpstream(config Upstream, logger *slog.Logger) (*upstream, error) {
 	u.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: config.Name, Timeout: breakerOpen,
 		ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerFailures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, errSender) },
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			logger.Warn("the circuit breaker of an upstream changed", "upstream", name, "from", from.String(), "to", to.String())
 		},
@@ -191,6 +197,12 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, errResting
 	}
+	var sent *sentBody
+	if r.Body != nil && r.Body != http.NoBody {
+		sent = &sentBody{ReadCloser: r.Body}
+		whole := *r // a RoundTripper changes no request
+		whole.Body, r = sent, &whole
+	}
 	for again := u.Retries; ; again-- {
 		response, err := u.transport.Load().RoundTrip(r)
 		if err == nil {
@@ -198,15 +210,33 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 			return response, nil
 		}
 		if again <= 0 || !mayRepeat(r, err) || !pause(r.Context()) {
-			if errors.Is(r.Context().Err(), context.Canceled) || proxy.TooLarge(err) { // not the upstream's doing
-				done(nil)
-			} else {
-				done(err)
+			if errors.Is(r.Context().Err(), context.Canceled) || proxy.TooLarge(err) || sent.missing() {
+				err = fmt.Errorf("%w: %w", errSender, err)
 			}
+			done(err)
 			return nil, err
 		}
 	}
 }
+
+// sentBody is a request's body that knows whether its sender is waited for.
+type sentBody struct {
+	io.ReadCloser
+	waiting, broken atomic.Bool
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.waiting.Store(true)
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.broken.Store(true)
+	}
+	b.waiting.Store(false)
+	return n, err
+}
+
+// missing says that the body broke off, or that more of it was still to come.
+func (b *sentBody) missing() bool { return b != nil && (b.waiting.Load() || b.broken.Load()) }
 
 // mayRepeat says whether a request that got no answer may be sent again: it has no body
 // that is gone, and it changes nothing twice (RFC 9110 §9.2.2) or was not sent at all.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,6 +118,44 @@ func TestUpstreamsThatDoNotAnswerAreSpared(t *testing.T) {
 	defer again.Close()
 	go func() { _ = again.Serve(listener) }()
 	eventually(t, "it is tried again", func() bool { return s.do("GET", "/tried", nil, nil).StatusCode == 200 })
+}
+
+// TestBodiesThatBreakOffOpenNoBreaker: who sends half a body, or stops in the middle of one,
+// keeps nobody else from the upstream.
+func TestBodiesThatBreakOffOpenNoBreaker(t *testing.T) {
+	spec.Covers(t, "LG-03")
+	s := newStage(t, func(s *stage, c *gateway.Config) {
+		through(gateway.Upstream{URL: s.echo.URL})(s, c)
+		c.Routes[len(c.Routes)-1].Timeout = 200 * time.Millisecond
+	})
+	for about, body := range map[string]string{
+		"a broken chunk":     "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\nnonsense\r\n",
+		"a body that stalls": "Content-Length: 100\r\n\r\nabcd",
+	} {
+		var group sync.WaitGroup
+		for range 6 {
+			group.Go(func() {
+				connection, err := net.Dial("tcp", s.front.Listener.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer connection.Close()
+				_, _ = io.WriteString(connection, "POST /tried HTTP/1.1\r\nHost: photos.example\r\n"+body)
+				if answer, _ := io.ReadAll(io.LimitReader(connection, 12)); string(answer) != "HTTP/1.1 400" {
+					t.Errorf("%s: %q", about, answer)
+				}
+			})
+		}
+		group.Wait()
+		if got := s.gateway.Health().Upstreams["tried"]; got != "closed" {
+			t.Errorf("%s: the breaker is %s", about, got)
+		}
+		wants(t, about, s.do("GET", "/tried", nil, nil), http.StatusOK, "")
+	}
+	if failures := s.gateway.Stats().Failures["tried"]; failures["gateway-given-up"] != 12 {
+		t.Errorf("%v", failures)
+	}
 }
 
 // authority signs certificates.

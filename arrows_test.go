@@ -38,16 +38,18 @@ var layers = map[string]int{
 
 	"resource/resourcegrpc": 5, "resource/resourcemcp": 5,
 	"client/xoauth2": 5,
-	"authserver":     5, "internal/login": 5, "bff": 5, "gateway": 5,
+	"authserver":     5, "internal/login": 5, "bff": 5, "gateway": 5, "internal/process": 5,
+	"gateway/maxmind":          5,
 	"internal/store/storetest": 5,
 
+	"gateway/forwardauth": 6, "gateway/openapi": 6, "gateway/extauthz": 6,
 	"internal/admin": 6,
 
 	"internal/server": 7,
 
-	"internal/dev": 8, "internal/front": 8, "gatehousetest": 8,
+	"internal/dev": 8, "internal/front": 8, "internal/gate": 8, "gatehousetest": 8,
 
-	"cmd/gatehouse": 9, "bench": 9, "interop": 9, "faults": 9, "examples": 9, "scripts": 9,
+	"cmd/gatehouse": 9, "cmd/gatehouse-extauthz": 9, "bench": 9, "interop": 9, "faults": 9, "examples": 9, "scripts": 9,
 }
 
 // trees are the entries of layers whose sub-packages need no line of their own.
@@ -56,24 +58,26 @@ var trees = []string{"bench", "interop", "examples", "scripts"}
 // outside says which packages alone may import which outside module or package. The
 // longest path that matches decides; what is not here may not be imported at all.
 var outside = map[string][]string{
-	"modernc.org/sqlite":                     {"internal/store", "bench"},
-	"github.com/jackc/pgx/v5":                {"internal/store", "internal/store/postgrestest", "bench"},
-	"github.com/redis/rueidis":               {"kv/kvredis"},
-	"github.com/goccy/go-yaml":               {"internal/config"},
-	"github.com/spf13/cobra":                 {"cmd/gatehouse"},
-	"github.com/spf13/pflag":                 {"cmd/gatehouse"},
-	"golang.org/x/crypto/argon2":             {"internal/secret"},
-	"golang.org/x/crypto/bcrypt":             {"internal/secret"},
-	"golang.org/x/crypto/chacha20poly1305":   {"internal/seal"},
-	"golang.org/x/sync":                      {"jwks", "internal/keyring", "internal/store", "internal/server", "internal/dev", "cmd/gatehouse"},
-	"golang.org/x/term":                      {"cmd/gatehouse"}, // a password typed without an echo
-	"github.com/prometheus/client_golang":    {"internal/metrics"},
-	"go.opentelemetry.io/otel":               {"internal/tracing"},
-	"go.opentelemetry.io/proto/otlp":         {"internal/tracing"},
-	"google.golang.org/protobuf":             {"internal/tracing"},
-	"google.golang.org/grpc":                 {"resource/resourcegrpc"},
-	"github.com/modelcontextprotocol/go-sdk": {"resource/resourcemcp"},
-	"github.com/sony/gobreaker/v2":           {"client", "gateway"},
+	"modernc.org/sqlite":                      {"internal/store", "bench"},
+	"github.com/jackc/pgx/v5":                 {"internal/store", "internal/store/postgrestest", "bench"},
+	"github.com/redis/rueidis":                {"kv/kvredis"},
+	"github.com/goccy/go-yaml":                {"internal/config"},
+	"github.com/spf13/cobra":                  {"cmd/gatehouse"},
+	"github.com/spf13/pflag":                  {"cmd/gatehouse"},
+	"golang.org/x/crypto/argon2":              {"internal/secret"},
+	"golang.org/x/crypto/bcrypt":              {"internal/secret"},
+	"golang.org/x/crypto/chacha20poly1305":    {"internal/seal"},
+	"golang.org/x/sync":                       {"jwks", "internal/keyring", "internal/store", "internal/server", "internal/dev", "cmd/gatehouse"},
+	"golang.org/x/term":                       {"cmd/gatehouse"}, // a password typed without an echo
+	"github.com/prometheus/client_golang":     {"internal/metrics"},
+	"go.opentelemetry.io/otel":                {"internal/tracing"},
+	"go.opentelemetry.io/proto/otlp":          {"internal/tracing"},
+	"google.golang.org/protobuf":              {"internal/tracing"},
+	"google.golang.org/grpc":                  {"resource/resourcegrpc", "gateway/extauthz", "cmd/gatehouse-extauthz"},
+	"github.com/envoyproxy/go-control-plane":  {"gateway/extauthz", "cmd/gatehouse-extauthz"},
+	"github.com/oschwald/maxminddb-golang/v2": {"gateway/maxmind"},
+	"github.com/modelcontextprotocol/go-sdk":  {"resource/resourcemcp"},
+	"github.com/sony/gobreaker/v2":            {"client", "gateway"},
 
 	// Outside clients that the product is tried with, never part of it. The adapters
 	// to one of them are a package of their own, which nothing of ours imports.

@@ -40,6 +40,10 @@ type limitOrder struct {
 	Directory, Postgres string
 	// Password is of the user who signs in.
 	Password string
+	// Upstream is the address behind a proxy, and Issuer the server, for rows of proxies;
+	// Ours asks for the row's proxy in place of its limit.
+	Upstream, Issuer string
+	Ours             bool
 }
 
 // sample is an answer of the server.
@@ -95,7 +99,11 @@ func serveLimit(in io.Reader, out io.Writer) error {
 	if !found {
 		return fmt.Errorf("no row %q", l.order.Row)
 	}
-	handler, err := row.limit(l)
+	made := row.limit
+	if l.order.Ours {
+		made = row.proxy
+	}
+	handler, err := made(l)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ type row struct {
 	visitors func(*side, int) ([]visitor, error)
 	// limit makes the handler of the bare limit, in the limit's process.
 	limit func(*bareLimit) (http.Handler, error)
+	// proxy makes a proxy of ours, for rows that measure one in place of the server.
+	proxy func(*bareLimit) (http.Handler, error)
 	// secret is of the client that authenticates.
 	secret string
 	// checks is for rows in this process, in place of visitors and limit.
@@ -53,6 +55,7 @@ func rows() []row {
 			visitors: documents("/.well-known/openid-configuration", `{"issuer":`), limit: (*bareLimit).static},
 		{name: "jwks", target: 0.85, connections: connections,
 			visitors: documents("/jwks", `{"keys":[`), limit: (*bareLimit).static},
+		{name: "gateway_jwt", target: 0.8, connections: connections, visitors: proxied, limit: (*bareLimit).bareProxy, proxy: (*bareLimit).gateway},
 		{name: "verify_jwt", target: 0.77, checks: verifications(1, 0)}, // 1.3 times the signature
 		{name: "verify_jwt_cached", target: 1, checks: verifications(0, cachedBudget)},
 	}

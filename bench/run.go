@@ -100,6 +100,9 @@ func (s *stage) compare(r row, o options) (compared, error) {
 	if r.checks != nil {
 		return s.compareChecks(r, o)
 	}
+	if r.proxy != nil {
+		return s.compareProxies(r, o)
+	}
 	ours := &side{address: s.address, stage: s, keys: s.keys, seen: newSampler()}
 	answers, err := ours.record(r)
 	if err != nil {

@@ -124,6 +124,13 @@ func (c *Config) checkExchangers(p *problems) {
 	}
 }
 
+// needed are some of the headers without which requests mean something else.
+var needed = []string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Cookie", "Date", "Expect",
+	"Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "Idempotency-Key", "Last-Event-Id", "Origin", "Prefer", "Range", "Referer", "Sec-Fetch-Site", "Sec-Websocket-Key", "Te",
+	"Traceparent", "Tracestate", "Transfer-Encoding", "Upgrade", "User-Agent", "Via",
+}
+
 func (c *Config) checkIdentity(p *problems) {
 	i := c.Identity
 	for what, name := range map[string]string{"HeaderPrefix": i.HeaderPrefix, "JWTHeader": i.JWTHeader} {
@@ -134,8 +141,14 @@ func (c *Config) checkIdentity(p *problems) {
 	if !strings.HasSuffix(i.HeaderPrefix, "-") {
 		p.say("Identity.HeaderPrefix %q does not end in -; headers of others would be taken for ours", i.HeaderPrefix)
 	}
-	if _, err := newFilter(i); err != nil {
+	if filter, err := newFilter(i); err != nil {
 		p.about("Identity", err)
+	} else {
+		for _, name := range needed {
+			if filter.Identifies(name) {
+				p.say("Identity: HeaderPrefix %q or JWTHeader %q would keep %s from upstreams; take another name, such as one that begins with X-", i.HeaderPrefix, i.JWTHeader, name)
+			}
+		}
 	}
 	taken := map[string]string{}
 	for _, one := range standardHeaders {

@@ -183,6 +183,9 @@ func TestOneLineForEachDecision(t *testing.T) {
 		}
 	}
 	stats := s.gateway.Stats()
+	if stats.Answers["read"]["2xx"] != 1 || stats.Answers["read"]["5xx"] != 0 || stats.Waited["read"] <= 0 || stats.Waited["write"] != 0 {
+		t.Errorf("%v, %v", stats.Answers, stats.Waited)
+	}
 	if stats.Decisions["read"]["allowed"] != 1 || stats.Decisions["write"]["resource-scope"] != 1 || stats.Decisions[""]["gateway-no-route"] != 1 {
 		t.Errorf("%v", stats.Decisions)
 	}

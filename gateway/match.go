@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -66,7 +65,7 @@ type tables map[string]*table
 func newTables(routes []Route) (tables, error) {
 	t := tables{}
 	var problems []error
-	var classes []Route
+	classes := map[string]int{}
 	for _, one := range routes {
 		pattern, err := proxy.ParsePattern(one.Match.Path)
 		if err != nil {
@@ -74,12 +73,13 @@ func newTables(routes []Route) (tables, error) {
 		}
 		ready := &route{Route: one, pattern: pattern, loosely: pattern.Loose(), methods: methodsOf(one.Match.Methods)}
 		ready.stripped, _ = pattern.Under(one.StripPrefix)
-		rules := one
-		rules.Name, rules.Match = "", Match{}
-		if ready.class = slices.IndexFunc(classes, func(c Route) bool { return reflect.DeepEqual(c, rules) }); ready.class < 0 {
-			ready.class = len(classes)
-			classes = append(classes, rules)
+		rules := rulesOf(one)
+		class, known := classes[rules]
+		if !known {
+			class = len(classes)
+			classes[rules] = class
 		}
+		ready.class = class
 		hosts := one.Match.Hosts
 		if len(hosts) == 0 {
 			hosts = []string{""}
@@ -95,6 +95,16 @@ func newTables(routes []Route) (tables, error) {
 		one.index()
 	}
 	return t, errors.Join(problems...)
+}
+
+// rulesOf is the same text for routes that differ in name and match alone.
+func rulesOf(r Route) string {
+	exchange := Exchange{}
+	if r.Forward.Exchange != nil {
+		exchange = *r.Forward.Exchange
+	}
+	r.Name, r.Match, r.Forward.Exchange = "", Match{}, nil
+	return fmt.Sprintf("%#v %#v", r, exchange)
 }
 
 // methodsOf are the methods that are taken; nil means every one.

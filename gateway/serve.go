@@ -65,7 +65,10 @@ func (g *Gateway) pass(w http.ResponseWriter, c *call) {
 		timed, cancel := context.WithTimeout(ctx, c.route.Timeout)
 		defer cancel()
 		deadline := time.Now().Add(c.route.Timeout + answerGrace)
-		_, _ = controller.SetReadDeadline(deadline), controller.SetWriteDeadline(deadline) // where the listener can
+		_ = controller.SetWriteDeadline(deadline) // where the listener can, as the next
+		if r.Body != nil && r.Body != http.NoBody {
+			_ = controller.SetReadDeadline(deadline)
+		}
 		ctx = timed
 	}
 	r = r.WithContext(ctx)
@@ -80,11 +83,11 @@ func (g *Gateway) pass(w http.ResponseWriter, c *call) {
 		Path: proxy.Below(r.URL.EscapedPath(), c.route.stripped), Send: to,
 		Public: &url.URL{Scheme: c.Scheme, Host: r.Host}, Set: c.decision.Set,
 	}
-	if c.route.Forward.Exchange != nil {
-		passage.Change = func(response *http.Response) {
-			if response.StatusCode == http.StatusUnauthorized { // the next request gets another one
-				g.exchanges.drop(c.key(), c.exchanged)
-			}
+	began := time.Now()
+	passage.Change = func(response *http.Response) {
+		g.counts.answered(c.route.Name, response.StatusCode, time.Since(began))
+		if response.StatusCode == http.StatusUnauthorized && c.route.Forward.Exchange != nil { // the next request gets another one
+			g.exchanges.drop(c.key(), c.exchanged)
 		}
 	}
 	to.proxy.Pass(w, r, passage)

@@ -421,3 +421,9 @@ func newRecorder(h http.Handler, method string) *httptest.ResponseRecorder {
 func (k keyOf) Keys(context.Context, string, jose.Algorithm) ([]jose.PublicKey, error) {
 	return []jose.PublicKey{k.key}, nil
 }
+
+var discarded = slog.New(slog.DiscardHandler)
+
+func answered(status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
+}

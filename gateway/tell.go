@@ -52,6 +52,10 @@ type Stats struct {
 	Decisions map[string]map[string]uint64
 	// Failures are requests that were let in and came to nothing, by route and rule.
 	Failures map[string]map[string]uint64
+	// Answers are those of upstreams by route and class of status: 1xx (a WebSocket) to
+	// 5xx. Waited is how long requests of a route waited for them to begin, all together.
+	Answers map[string]map[string]uint64
+	Waited  map[string]time.Duration
 	// Streams are open now, and Exchanged are tokens that are remembered.
 	Streams, Exchanged int
 	// Exchangers are the counts of the clients that exchange, by issuer.
@@ -60,11 +64,24 @@ type Stats struct {
 
 // counts are the counters of decisions. Reasons are rules' names, of which there are as
 // many as the programs have.
-type counts struct{ decisions, failures map[string]*sync.Map }
+type counts struct {
+	decisions, failures map[string]*sync.Map
+	answers             map[string]*answers
+}
+
+// answers are those of one route.
+type answers struct {
+	classes [len(classes)]atomic.Uint64
+	waited  atomic.Int64 // nanoseconds
+}
+
+// classes are the hundreds of an HTTP status.
+var classes = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 
 func newCounts(routes []Route) counts {
-	c := counts{map[string]*sync.Map{"": {}}, map[string]*sync.Map{"": {}}}
+	c := counts{map[string]*sync.Map{"": {}}, map[string]*sync.Map{"": {}}, map[string]*answers{}}
 	for _, one := range routes {
+		c.answers[one.Name] = &answers{}
 		c.decisions[one.Name], c.failures[one.Name] = &sync.Map{}, &sync.Map{}
 	}
 	return c
@@ -72,6 +89,13 @@ func newCounts(routes []Route) counts {
 
 func (c *counts) decided(route, reason string) { count(c.decisions[route], reason) }
 func (c *counts) failed(route, reason string)  { count(c.failures[route], reason) }
+
+// answered counts an answer that began.
+func (c *counts) answered(route string, status int, waited time.Duration) {
+	of := c.answers[route]
+	of.classes[min(max(status/100-1, 0), len(classes)-1)].Add(1)
+	of.waited.Add(int64(waited))
+}
 
 func count(of *sync.Map, reason string) {
 	counter, known := of.Load(reason)
@@ -98,7 +122,13 @@ func read(from map[string]*sync.Map) map[string]map[string]uint64 {
 func (g *Gateway) Stats() Stats {
 	s := Stats{
 		Decisions: read(g.counts.decisions), Failures: read(g.counts.failures), Streams: g.streams.Count(), Exchanged: g.exchanges.count(),
-		Exchangers: map[string]client.Stats{},
+		Answers: map[string]map[string]uint64{}, Waited: map[string]time.Duration{}, Exchangers: map[string]client.Stats{},
+	}
+	for route, of := range g.counts.answers {
+		s.Answers[route], s.Waited[route] = map[string]uint64{}, time.Duration(of.waited.Load())
+		for i, class := range classes {
+			s.Answers[route][class] = of.classes[i].Load()
+		}
 	}
 	for issuer, one := range g.exchanges.clients {
 		s.Exchangers[issuer] = one.Stats()

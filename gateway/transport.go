@@ -33,6 +33,10 @@ const (
 	maxCertificates = 4 << 20
 	// defaultAnswerTimeout is for upstreams that say nothing.
 	defaultAnswerTimeout = 30 * time.Second
+	// pingAfter is how long nothing may come on a connection of HTTP/2 until it is asked
+	// whether it lives, and pingTimeout how long it may take to say so.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 5 * time.Second
 	// retryPause comes before a request is sent again.
 	retryPause = 20 * time.Millisecond
 )
@@ -93,6 +97,7 @@ func (u Upstream) newTransport() (*http.Transport, [sha256.Size]byte, error) {
 	if transport.ResponseHeaderTimeout = u.AnswerTimeout; u.AnswerTimeout == 0 {
 		transport.ResponseHeaderTimeout = defaultAnswerTimeout
 	}
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	if u.H2C {
 		transport.Protocols = new(http.Protocols)
 		transport.Protocols.SetUnencryptedHTTP2(true)

@@ -241,6 +241,21 @@ func apacheChecks() []string {
 	}
 }
 
+// decidedChecks are made behind each proxy that asks the gateway.
+func decidedChecks() []string {
+	return []string{
+		"jwt-token-let-in",
+		"jwt-token-revoked-refused",
+		"opaque-token-let-in",
+		"opaque-token-revoked-refused",
+		"challenges",
+		"limits",
+		"answers-of-the-api",
+		"words-of-the-client",
+		"paths",
+	}
+}
+
 func ourClientChecks() []string {
 	return []string{
 		"discovery",

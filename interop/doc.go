@@ -1,7 +1,8 @@
 // Package interop proves that software which nobody here wrote works with a
 // running gatehouse: npm's openid-client, oauth4webapi and
 // passport-openidconnect, coreos/go-oidc with golang.org/x/oauth2, Debian's
-// python3-authlib, Apache with mod_auth_openidc, and a real Chromium.
+// python3-authlib, Apache with mod_auth_openidc, nginx and Caddy that ask a gateway,
+// and a real Chromium.
 //
 // The other way round, package client is tried with a provider that nobody here
 // wrote: npm's oidc-provider.
@@ -13,7 +14,7 @@
 //
 // Every check has a name, and each test asserts the whole list of names, so
 // that a check cannot vanish unseen. What is missing on the machine (Node.js,
-// its packages, Chromium, Apache, Authlib) makes a test say so and skip; with
+// its packages, Chromium, Apache, nginx, Caddy, Authlib) makes a test say so and skip; with
 // GATEHOUSE_TEST_SERVICES=1 it fails instead.
 //
 // The routers chi, echo and gin are tried in frameworks/, a module of its own.

@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/front"
+	"gatehouse/internal/process"
 )
 
 const everyBFFSetting = "docs/bff.example.yaml names every setting"
@@ -78,9 +81,15 @@ const checkTime = 30 * time.Second
 func checkBFF(ctx context.Context, term terminal, file string, config front.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
+	return report(term, fmt.Sprintf("%s is understood; browsers reach the application at %s", file, config.URL), front.Examine(ctx, config))
+}
+
+// report prints what a look at a configuration has found, and fails if something is
+// broken.
+func report(term terminal, understood string, all process.Findings) error {
 	e := &examination{now: time.Now()}
-	e.ok("configuration", "%s is understood; browsers reach the application at %s", file, config.URL)
-	for _, found := range front.Examine(ctx, config) {
+	e.ok("configuration", "%s", understood)
+	for _, found := range all {
 		switch {
 		case found.Err != nil:
 			e.failAll(found.About, found.Do, found.Err)
@@ -99,20 +108,31 @@ func checkBFF(ctx context.Context, term terminal, file string, config front.Conf
 	return nil
 }
 
+// listen listens at the address of a setting; another is an example of one.
+func listen(ctx context.Context, address, setting, another string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, failed("another address in "+setting+", or "+another, "another program listens on %s", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, failed("a port from 1024 up in "+setting+", or give the program the right to the port", "this user may not listen on %s", address)
+	case err != nil:
+		_, example, _ := strings.Cut(another, "=")
+		return nil, failed("an address such as "+example+" in "+setting, "%s", err)
+	}
+	return listener, nil
+}
+
 func serveBFF(ctx context.Context, config front.Config, log *slog.Logger) error {
 	if config.Listen == "" {
 		config.Listen = front.DefaultListen
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
-	switch {
-	case err != nil && ctx.Err() != nil: // wanting to stop is no failure
-		return nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return failed("another address in listen, or GATEHOUSE_BFF_LISTEN=127.0.0.1:8071", "another program listens on %s", config.Listen)
-	case errors.Is(err, syscall.EACCES):
-		return failed("a port from 1024 up in listen, or give the program the right to the port", "this user may not listen on %s", config.Listen)
-	case err != nil:
-		return failed("an address such as 127.0.0.1:8070 in listen", "%s", err)
+	listener, err := listen(ctx, config.Listen, "listen", "GATEHOUSE_BFF_LISTEN=127.0.0.1:8071")
+	if err != nil {
+		if ctx.Err() != nil { // wanting to stop is no failure
+			return nil
+		}
+		return err
 	}
 	running, err := front.Open(ctx, config, log)
 	if err != nil {

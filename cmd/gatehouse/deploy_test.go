@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/metrics"
@@ -30,7 +32,7 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// metricsPage is the page of a server that can count everything.
+// metricsPage is the page of a server that can count everything, and of a gateway.
 func metricsPage(t *testing.T) string {
 	t.Helper()
 	m := metrics.New(metrics.Config{
@@ -42,7 +44,14 @@ func metricsPage(t *testing.T) string {
 	m.Outcome("default", "web", metrics.ClientServed)
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	return w.Body.String()
+	gateway := httptest.NewRecorder()
+	counts := map[string]map[string]uint64{"read": {"allowed": 1}}
+	metrics.Page("v1", func() metrics.GatewayLoad {
+		return metrics.GatewayLoad{
+			Decisions: counts, Failures: counts, Answers: counts, Waited: map[string]time.Duration{"read": 1}, Upstreams: map[string]bool{"photos": true}, FeedAges: map[string]map[string]float64{"photos": {"id": 1}},
+		}
+	}).ServeHTTP(gateway, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String() + gateway.Body.String()
 }
 
 var (
@@ -172,8 +181,23 @@ func TestMetricsGuideNamesEveryMetric(t *testing.T) {
 	}
 }
 
-func TestSystemdUnit(t *testing.T) {
-	unit := readFile(t, deployDirectory+"systemd/gatehouse.service")
+func TestSystemdUnits(t *testing.T) {
+	for name, own := range map[string]map[string]string{
+		"gatehouse.service": {
+			"StateDirectory": "gatehouse", "StateDirectoryMode": "0700", "Environment": "GATEHOUSE_DATA=/var/lib/gatehouse",
+			"ExecStart": "/usr/local/bin/gatehouse serve --config /etc/gatehouse/gatehouse.yaml",
+		},
+		"gatehouse-gateway.service": {
+			"ExecStart": "/usr/local/bin/gatehouse gateway --config /etc/gatehouse/gateway.yaml", "LoadCredential": "secrets:/etc/gatehouse/secrets",
+		},
+	} {
+		t.Run(name, func(t *testing.T) { checkUnit(t, name, own) })
+	}
+}
+
+func checkUnit(t *testing.T, unitName string, own map[string]string) {
+	t.Helper()
+	unit := readFile(t, deployDirectory+"systemd/"+unitName)
 	settings, section := map[string][]string{}, ""
 	for line := range strings.SplitSeq(unit, "\n") {
 		name, value, assigned := strings.Cut(line, "=")
@@ -187,12 +211,13 @@ func TestSystemdUnit(t *testing.T) {
 			settings[section+name] = append(settings[section+name], value)
 		}
 	}
-	for name, want := range map[string]string{
+	wanted := map[string]string{
 		"DynamicUser": "yes", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
 		"PrivateDevices": "yes", "MemoryDenyWriteExecute": "yes", "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX", "UMask": "0077", "LimitCORE": "0",
-		"StateDirectory": "gatehouse", "StateDirectoryMode": "0700", "Restart": "on-failure",
-		"ExecStart": "/usr/local/bin/gatehouse serve --config /etc/gatehouse/gatehouse.yaml", "Environment": "GATEHOUSE_DATA=/var/lib/gatehouse",
-	} {
+		"Restart": "on-failure",
+	}
+	maps.Copy(wanted, own)
+	for name, want := range wanted {
 		if got, set := settings["[Service]"+name]; !set || got[0] != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
@@ -203,12 +228,12 @@ func TestSystemdUnit(t *testing.T) {
 		t.Log("systemd-analyze is not here; the unit was read by this test alone")
 		return
 	}
-	file := filepath.Join(t.TempDir(), "gatehouse.service")
+	file := filepath.Join(t.TempDir(), unitName)
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(unit, "/usr/local/bin/gatehouse", "/bin/true")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	output, err := exec.CommandContext(t.Context(), tool, "verify", "--man=no", file).CombinedOutput()
-	if err != nil || strings.Contains(string(output), "gatehouse.service:") {
+	if err != nil || strings.Contains(string(output), unitName+":") {
 		t.Errorf("systemd-analyze: %v\n%s", err, output)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"gatehouse/internal/admin"
 	"gatehouse/internal/config"
 	"gatehouse/internal/front"
+	"gatehouse/internal/gate"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/server"
 )
@@ -21,6 +22,7 @@ const (
 	processExample = "../../docs/gatehouse.example.yaml"
 	tenantExample  = "../../docs/tenant.example.yaml"
 	bffExample     = "../../docs/bff.example.yaml"
+	gatewayExample = "../../docs/gateway.example.yaml"
 )
 
 // commented is a line of a setting that the examples leave out: # and a key,
@@ -106,6 +108,29 @@ func TestBFFExampleNamesEverySetting(t *testing.T) {
 	full.Sessions.Store = front.InRedis
 	if err := full.Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestGatewayExampleNamesEverySetting(t *testing.T) {
+	text := readExample(t, gatewayExample)
+	namesEverything(t, text, config.Keys(gate.Config{}))
+	var plain, full gate.Config
+	if err := config.Decode([]byte(text), gatewayExample, &plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := plain.Check(); err != nil {
+		t.Error(err)
+	}
+	// With everything set, all is understood; what is complained about are files that are not
+	// there, placeholders, and what excludes each other.
+	if err := config.Decode([]byte(commented.ReplaceAllString(text, "$1$2")), gatewayExample, &full); err != nil {
+		t.Fatal(err)
+	}
+	if err := full.Check(); err == nil {
+		t.Error("files that are not there were read")
+	}
+	if full.Decisions.Headers.Method != "X-Forwarded-Method" || full.OpenAPI[0].Limits[0].Rate != 20 || full.Authentications[0].Issuers[0].Feed != true {
+		t.Errorf("%+v", full)
 	}
 }
 

@@ -93,7 +93,7 @@ Errors go to standard error, with a line that says what to try.`,
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
-		devCommand(term), serveCommand(term), bffCommand(term), checkCommand(term), tenantCommand(term), applyCommand(term), clientCommand(term), userCommand(term),
+		devCommand(term), serveCommand(term), bffCommand(term), gatewayCommand(term), checkCommand(term), tenantCommand(term), applyCommand(term), clientCommand(term), userCommand(term),
 		keysCommand(term), eventsCommand(term), explainCommand(term), versionCommand(term), completionCommand(term),
 	)
 	return root

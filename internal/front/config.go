@@ -4,15 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"gatehouse/bff"
 	"gatehouse/client"
 	"gatehouse/internal/config"
-	"gatehouse/internal/secret"
+	"gatehouse/internal/process"
 	"gatehouse/internal/server"
 )
 
@@ -41,10 +39,11 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	// CAFile has further certification authorities, in PEM, for issuers and Redis.
-	CAFile string       `yaml:"ca_file"`
-	TLS    server.TLS   `yaml:"tls"`
-	Redis  server.Redis `yaml:"redis"`
-	Log    server.Log   `yaml:"log"`
+	CAFile  string         `yaml:"ca_file"`
+	TLS     server.TLS     `yaml:"tls"`
+	Redis   server.Redis   `yaml:"redis"`
+	Log     server.Log     `yaml:"log"`
+	Metrics server.Metrics `yaml:"metrics"`
 	// ShutdownTimeout is how long requests may go on after a stop was asked. Streams end at
 	// once.
 	ShutdownTimeout config.Duration `yaml:"shutdown_timeout"`
@@ -54,20 +53,11 @@ type Config struct {
 
 // Issuer is where people sign in, and the application's registration there.
 type Issuer struct {
-	Name     string `yaml:"name"`
-	Issuer   string `yaml:"issuer"`
-	ClientID string `yaml:"client_id"`
-	// ClientSecret or the secret in ClientSecretFile, or the key in PrivateKeyFile, is
-	// what the client proves itself with.
-	ClientSecret     secret.String `yaml:"client_secret"`
-	ClientSecretFile string        `yaml:"client_secret_file"`
-	// PrivateKeyFile is PKCS #8 in PEM, of the algorithm and with the key id that are
-	// registered.
-	PrivateKeyFile string   `yaml:"private_key_file"`
-	PrivateKeyAlg  string   `yaml:"private_key_alg"`
-	PrivateKeyID   string   `yaml:"private_key_id"`
-	Scope          string   `yaml:"scope"`
-	Resources      []string `yaml:"resources"`
+	Name                string `yaml:"name"`
+	Issuer              string `yaml:"issuer"`
+	process.Credentials `yaml:",inline"`
+	Scope               string   `yaml:"scope"`
+	Resources           []string `yaml:"resources"`
 	// UserInfo asks the UserInfo endpoint at each login, unless it is false.
 	UserInfo     *bool `yaml:"userinfo"`
 	PushRequests bool  `yaml:"push_requests"`
@@ -154,16 +144,12 @@ func Load(path string, environ []string) (Config, error) {
 	}
 	files := append(c.Redis.Paths(), &c.CAFile, &c.TLS.Certificate, &c.TLS.Key, &c.Files.Directory, &c.Sessions.Database, &c.Sessions.KeyFile)
 	for i := range c.Issuers {
-		files = append(files, &c.Issuers[i].ClientSecretFile, &c.Issuers[i].PrivateKeyFile)
+		files = append(files, c.Issuers[i].Paths()...)
 	}
 	for i := range c.Upstreams {
 		files = append(files, &c.Upstreams[i].CAFile)
 	}
-	for _, file := range files {
-		if *file != "" && !filepath.IsAbs(*file) {
-			*file = filepath.Join(filepath.Dir(path), *file)
-		}
-	}
+	process.Below(path, files...)
 	if err := config.Environment(variables, environ, &c); err != nil {
 		return Config{}, err
 	}
@@ -181,6 +167,9 @@ func (c Config) Check() error {
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		complain("tls needs both certificate and key")
 	}
+	if err := c.Metrics.Check(c.Listen); err != nil {
+		problems = append(problems, err)
+	}
 	if err := c.Log.Check(); err != nil {
 		problems = append(problems, err)
 	}
@@ -189,20 +178,9 @@ func (c Config) Check() error {
 	}
 	problems = append(problems, c.checkSessions()...)
 	for _, i := range c.Issuers {
-		proofs := 0
-		for _, set := range []bool{!i.ClientSecret.IsZero(), i.ClientSecretFile != "", i.PrivateKeyFile != ""} {
-			if set {
-				proofs++
-			}
-		}
-		if proofs != 1 { // RFC 10017 §6.1: a BFF is a confidential client
-			complain("the issuer %q needs one of client_secret, client_secret_file and private_key_file: a backend for frontend is a confidential client", i.Issuer)
-		}
-		if (i.PrivateKeyFile == "") != (i.PrivateKeyAlg == "") {
-			complain("the issuer %q: private_key_file and private_key_alg belong together", i.Issuer)
-		}
-		if placeholder(i.ClientSecret) {
-			complain("the issuer %q: its client_secret is the example's placeholder", i.Issuer)
+		// RFC 10017 §6.1
+		if err := i.Credentials.Check(fmt.Sprintf("the issuer %q", i.Issuer), "a backend for frontend is a confidential client"); err != nil {
+			problems = append(problems, err)
 		}
 	}
 	settings, err := c.settings()
@@ -213,12 +191,6 @@ func (c Config) Check() error {
 		settings.Keys = [][]byte{make([]byte, client.KeyBytes)}
 	}
 	return errors.Join(append(problems, settings.Check())...)
-}
-
-// placeholder says whether a secret is one that only an example can have.
-func placeholder(s secret.String) bool {
-	text := strings.ToLower(s.Reveal())
-	return strings.Contains(text, "better in") || strings.Contains(text, "change-me") || strings.Contains(text, "changeme")
 }
 
 // sealed says whether sessions are put where keys are needed.
@@ -269,16 +241,7 @@ func (c Config) settings() (bff.Config, error) {
 		}
 		b.Upstreams = append(b.Upstreams, one)
 	}
-	for _, text := range c.TrustedProxies {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			address, single := netip.ParseAddr(text)
-			if single != nil {
-				return b, fmt.Errorf("trusted_proxies: %q is neither an address nor a network such as 10.0.0.0/8", text)
-			}
-			prefix = netip.PrefixFrom(address, address.BitLen())
-		}
-		b.TrustedProxies = append(b.TrustedProxies, prefix)
-	}
-	return b, nil
+	var err error
+	b.TrustedProxies, err = process.Networks("trusted_proxies", c.TrustedProxies)
+	return b, err
 }

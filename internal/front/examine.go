@@ -2,37 +2,19 @@ package front
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
 	"gatehouse/client"
+	"gatehouse/internal/process"
 )
-
-// Finding is what Examine found of one thing: that it is in order, weak, or broken.
-type Finding struct {
-	About string
-	OK    string
-	Weak  string
-	Err   error
-	// Do is what to do about it.
-	Do string
-}
 
 // Examine looks at everything that a configuration, which Check accepts, names: files,
 // keys, the store, the certificate, and each issuer. Nothing is changed, but that a
 // database that is not there yet is made.
-func Examine(ctx context.Context, c Config) (found []Finding) {
-	note := func(about, ok, do string, err error) {
-		if err != nil {
-			ok = ""
-		}
-		found = append(found, Finding{About: about, OK: ok, Err: err, Do: do})
-	}
-	weak := func(about, what, do string) { found = append(found, Finding{About: about, Weak: what, Do: do}) }
+func Examine(ctx context.Context, c Config) (found process.Findings) {
 	quiet := c
 	quiet.Issuers = nil
 	for _, one := range c.Issuers {
@@ -40,39 +22,36 @@ func Examine(ctx context.Context, c Config) (found []Finding) {
 		quiet.Issuers = append(quiet.Issuers, one)
 	}
 	front, err := Open(ctx, quiet, slog.New(slog.DiscardHandler))
-	note("files", "all files that are named can be read, and the store is open", "the path or the address in the configuration, and whether this user may use it", err)
+	found.Note("files", "all files that are named can be read, and the store is open", "the path or the address in the configuration, and whether this user may use it", err)
 	if err == nil {
-		note("sessions", "the store of sessions answers", "whether it runs and lets this user in", front.Ready(ctx))
+		found.Note("sessions", "the store of sessions answers", "whether it runs and lets this user in", front.Ready(ctx))
 		_ = front.Close()
 	}
 	if c.Files.Directory != "" {
-		note("files", "there is an index.html", "the directory that the application's build writes to", checkFiles(os.DirFS(c.Files.Directory)))
+		found.Note("files", "there is an index.html", "the directory that the application's build writes to", checkFiles(os.DirFS(c.Files.Directory)))
 	}
 	if c.Sessions.Store == "" || c.Sessions.Store == InMemory {
-		weak("sessions", "sessions are in memory: a restart signs everybody out, and a second process knows none of them", "sessions.store: database, or redis for several processes")
+		found.Weak("sessions", "sessions are in memory: a restart signs everybody out, and a second process knows none of them", "sessions.store: database, or redis for several processes")
 	}
-	if info, err := os.Stat(c.Sessions.KeyFile); c.Sessions.KeyFile != "" && err == nil && info.Mode().Perm()&0o077 != 0 {
-		weak("key file", "others than its owner may use "+c.Sessions.KeyFile, "chmod 600 "+c.Sessions.KeyFile)
+	if process.OpenToOthers(c.Sessions.KeyFile) {
+		found.Weak("key file", "others than its owner may use "+c.Sessions.KeyFile, "chmod 600 "+c.Sessions.KeyFile)
 	}
 	if c.TLS.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.Key)
-		if err == nil && time.Now().After(pair.Leaf.NotAfter) {
-			err = errors.New("the certificate has expired")
-		}
-		note("TLS", "the certificate and its key fit", "tls.certificate and tls.key", err)
+		err := process.CheckCertificate(c.TLS.Certificate, c.TLS.Key, time.Now())
+		found.Note("TLS", "the certificate and its key fit", "tls.certificate and tls.key", err)
 	}
 	for _, u := range c.Upstreams {
 		if u.InsecureAllowHTTP {
-			weak("upstream", "tokens go to "+u.URL+" in clear", "https for the upstream")
+			found.Weak("upstream", "tokens go to "+u.URL+" in clear", "https for the upstream")
 		}
 	}
 	if c.InsecureAllowHTTP {
-		weak("url", "people's sessions may travel in clear", "https, and no insecure_allow_http")
+		found.Weak("url", "people's sessions may travel in clear", "https, and no insecure_allow_http")
 	}
 	return append(found, c.examineIssuers(ctx)...)
 }
 
-func (c Config) examineIssuers(ctx context.Context) (found []Finding) {
+func (c Config) examineIssuers(ctx context.Context) (found process.Findings) {
 	settings, err := c.settings()
 	if err == nil {
 		err = c.readSecrets(&settings)
@@ -81,7 +60,7 @@ func (c Config) examineIssuers(ctx context.Context) (found []Finding) {
 		return nil // said already
 	}
 	for _, issuer := range settings.Issuers {
-		finding := Finding{About: "issuer", OK: fmt.Sprintf("%s answers; register the redirect URI %s", issuer.Issuer, settings.Addresses(issuer.Name).RedirectURI), Do: "whether the issuer runs, and issuer is written exactly as it writes itself"}
+		finding := process.Finding{About: "issuer", OK: fmt.Sprintf("%s answers; register the redirect URI %s", issuer.Issuer, settings.Addresses(issuer.Name).RedirectURI), Do: "whether the issuer runs, and issuer is written exactly as it writes itself"}
 		own := issuer.Client
 		own.Lazy = false
 		one, err := client.New(ctx, issuer.Issuer, own)

@@ -177,6 +177,25 @@ func serves(t *testing.T, more string) {
 	}
 }
 
+func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := probe.Addr().String()
+	_ = probe.Close()
+	var log bytes.Buffer
+	address, stop := start(t, place(t, with(map[string]string{"bff.yaml": yaml(discovery(t), "metrics: {listen: '"+at+"'}\n")})), &log)
+	get(t, address+"/bff/livez") // by now it serves
+	if status, _, text := get(t, "http://"+at+"/metrics"); status != http.StatusOK || !strings.Contains(text, "gatehouse_build_info") || !strings.Contains(text, "go_goroutines") {
+		t.Errorf("%d %.200s", status, text)
+	}
+	if status, _, _ := get(t, address+"/metrics"); status == http.StatusOK {
+		t.Error("the public listener shows metrics")
+	}
+	stop()
+}
+
 func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 	issuer := discovery(t)
 	for about, test := range map[string][2]string{
@@ -189,6 +208,7 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 		"half of TLS":         {"tls: {key: key}", "both certificate and key"},
 		"a proxy":             {"trusted_proxies: [everybody]", "neither an address nor a network"},
 		"listen":              {"listen: localhost", "host:port"},
+		"public metrics":      {"listen: '127.0.0.1:1'\nmetrics: {listen: '127.0.0.1:1'}", "metrics.listen must differ"},
 		"the log":             {"log: {level: loud}", "log.level"},
 		"a header":            {"csrf_header: Accept", "proves nothing"},
 		"a cookie":            {"sessions: {cookie_name: 'a b'}", "letters and digits"},

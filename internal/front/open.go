@@ -3,23 +3,19 @@ package front
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"time"
 
 	"gatehouse/bff"
 	"gatehouse/client"
-	"gatehouse/internal/proxy"
+	"gatehouse/internal/process"
 	"gatehouse/internal/server"
 	"gatehouse/internal/store"
-	"gatehouse/jose"
 	"gatehouse/kv"
 )
 
@@ -117,34 +113,19 @@ const readyTime = 2 * time.Second
 
 // readSecrets completes the settings with what is in files.
 func (c Config) readSecrets(settings *bff.Config) error {
-	roots, err := authorities("ca_file", c.CAFile, true)
+	roots, err := process.Authorities("ca_file", c.CAFile, true)
 	if err != nil {
 		return err
 	}
 	for i, issuer := range c.Issuers {
 		own := &settings.Issuers[i].Client
-		if roots != nil {
-			transport := proxy.NewTransport()
-			transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
-			own.HTTPClient = &http.Client{Transport: transport}
-		}
-		if issuer.ClientSecretFile != "" {
-			text, err := os.ReadFile(issuer.ClientSecretFile)
-			if err != nil {
-				return fmt.Errorf("client_secret_file: %w", err)
-			}
-			if own.ClientSecret = client.NewSecret(strings.TrimRight(string(text), "\r\n")); own.ClientSecret.IsZero() {
-				return fmt.Errorf("client_secret_file: %s is empty", issuer.ClientSecretFile)
-			}
-		}
-		if issuer.PrivateKeyFile != "" {
-			if own.PrivateKey, err = readPrivateKey(issuer); err != nil {
-				return fmt.Errorf("private_key_file: %w", err)
-			}
+		own.HTTPClient = process.HTTPClient(roots)
+		if err := issuer.Prove(own); err != nil {
+			return err
 		}
 	}
 	for i, u := range c.Upstreams {
-		roots, err := authorities("the ca_file of "+u.Path, u.CAFile, false)
+		roots, err := process.Authorities("the ca_file of "+u.Path, u.CAFile, false)
 		if err != nil {
 			return err
 		}
@@ -153,39 +134,6 @@ func (c Config) readSecrets(settings *bff.Config) error {
 		}
 	}
 	return nil
-}
-
-// authorities reads a PEM file; beside says that the system's are trusted, too.
-func authorities(what, path string, beside bool) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	pool := x509.NewCertPool()
-	if beside {
-		if system, err := x509.SystemCertPool(); err == nil {
-			pool = system
-		}
-	}
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s: %s has no certificate in PEM", what, path)
-	}
-	return pool, nil
-}
-
-func readPrivateKey(issuer Issuer) (*jose.PrivateKey, error) {
-	text, err := os.ReadFile(issuer.PrivateKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fmt.Errorf("%s has no PKCS #8 key in PEM", issuer.PrivateKeyFile)
-	}
-	return jose.ParsePrivateKey(jose.Algorithm(issuer.PrivateKeyAlg), issuer.PrivateKeyID, block.Bytes)
 }
 
 // maxKeys bounds the keys of a key file: the one in use and those of before.

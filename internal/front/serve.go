@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/bff"
+	"gatehouse/internal/metrics"
 	"gatehouse/internal/server"
 	"gatehouse/oauth"
 )
@@ -29,9 +30,17 @@ func (f *Front) Serve(ctx context.Context, listener net.Listener) error {
 		_ = listener.Close()
 		return err
 	}
+	scrapes, err := f.config.Metrics.Open(ctx, f.log)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
+	scraped := func(ctx context.Context) {
+		f.config.Metrics.Serve(ctx, scrapes, metrics.Page(server.BuildVersion(), nil), f.log)
+	}
 	return server.Listener{
 		Handler: f.handler(), TLS: secure, Log: f.log, ShutdownTimeout: f.config.ShutdownTimeout.Std(),
-		Stopping: f.bff.EndStreams, Beside: []func(context.Context){f.sweepOften},
+		Stopping: f.bff.EndStreams, Beside: []func(context.Context){f.sweepOften, scraped},
 	}.Serve(ctx, listener)
 }
 

@@ -201,11 +201,8 @@ func (c Config) Check() error {
 	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
 		complain("listen must be host:port, such as 127.0.0.1:8080")
 	}
-	if _, _, err := net.SplitHostPort(c.Metrics.Listen); c.Metrics.Listen != "" && err != nil {
-		complain("metrics.listen must be host:port, such as 127.0.0.1:9464")
-	}
-	if c.Metrics.Listen != "" && c.Metrics.Listen == c.Listen {
-		complain("metrics.listen must differ from listen: what is public must not show the metrics")
+	if err := c.Metrics.Check(c.Listen); err != nil {
+		problems = append(problems, err)
 	}
 	if err := c.Tracing.check(); err != nil {
 		problems = append(problems, err)

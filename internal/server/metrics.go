@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 
 	"gatehouse"
 	"gatehouse/authserver"
@@ -23,7 +25,7 @@ func (s *Server) newMetrics() *metrics.Metrics {
 		return nil
 	}
 	config := metrics.Config{
-		Version: buildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting,
+		Version: BuildVersion(), Rules: oauth.RuleNames(), PasswordsWaiting: s.hasher.Waiting,
 		Store:       func() metrics.StoreLoad { return metrics.StoreLoad(s.store.Load()) },
 		FeedReaders: func() int { return s.protocol.FeedReaders() },
 	}
@@ -33,7 +35,8 @@ func (s *Server) newMetrics() *metrics.Metrics {
 	return metrics.New(config)
 }
 
-func buildVersion() string {
+// BuildVersion is the version of the program.
+func BuildVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
@@ -150,15 +153,32 @@ func (s *Server) toldLogout(outcome gatehouse.LogoutOutcome) {
 
 // metricsListener listens where the metrics are read; nil when nowhere.
 func (s *Server) metricsListener(ctx context.Context) (net.Listener, error) {
-	if s.metrics == nil {
+	return s.config.Metrics.Open(ctx, s.log)
+}
+
+// Open listens where the metrics are read; nil when nowhere.
+func (m Metrics) Open(ctx context.Context, log *slog.Logger) (net.Listener, error) {
+	if m.Listen == "" {
 		return nil, nil
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Metrics.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", m.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("metrics.listen: %w", err)
 	}
-	s.log.Info("metrics are read at", "address", listener.Addr().String())
+	log.Info("metrics are read at", "address", listener.Addr().String())
 	return listener, nil
+}
+
+// Check says what is wrong with the setting; public are the addresses that strangers
+// reach.
+func (m Metrics) Check(public ...string) error {
+	if _, _, err := net.SplitHostPort(m.Listen); m.Listen != "" && err != nil {
+		return errors.New("metrics.listen must be host:port, such as 127.0.0.1:9464")
+	}
+	if m.Listen != "" && slices.Contains(public, m.Listen) {
+		return errors.New("metrics.listen must differ from listen: what is public must not show the metrics")
+	}
+	return nil
 }
 
 // MetricsHandler serves the page of metrics, at whatever path; nothing where
@@ -172,15 +192,25 @@ func (s *Server) MetricsHandler() http.Handler {
 
 // serveMetrics answers /metrics, and nothing else, until ctx ends.
 func (s *Server) serveMetrics(ctx context.Context, listener net.Listener) {
+	serveMetrics(ctx, listener, s.MetricsHandler(), s.limits, s.log)
+}
+
+// Serve answers /metrics on the listener with the page, and nothing else, until ctx ends.
+// Without a listener it does nothing.
+func (m Metrics) Serve(ctx context.Context, listener net.Listener, page http.Handler, log *slog.Logger) {
+	serveMetrics(ctx, listener, page, defaultLimits(), log)
+}
+
+func serveMetrics(ctx context.Context, listener net.Listener, page http.Handler, limits listenerLimits, log *slog.Logger) {
 	if listener == nil {
 		return
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.MetricsHandler())
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read, WriteTimeout: s.limits.write, IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes}
+	mux.Handle("GET /metrics", page)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: limits.readHeader, ReadTimeout: limits.read, WriteTimeout: limits.write, IdleTimeout: limits.idle, MaxHeaderBytes: maxHeaderBytes}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		s.log.Error("the metrics cannot be read any more", "error", err)
+		log.Error("the metrics cannot be read any more", "error", err)
 	}
 }

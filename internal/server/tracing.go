@@ -20,7 +20,7 @@ func (s *Server) openTracer(ctx context.Context) error {
 		return err
 	}
 	s.tracer, err = tracing.Open(ctx, tracing.Config{
-		Endpoint: t.Endpoint, Sample: t.share(), TrustIncoming: t.TrustIncoming, RootCAs: roots, Version: buildVersion(), Log: s.log,
+		Endpoint: t.Endpoint, Sample: t.share(), TrustIncoming: t.TrustIncoming, RootCAs: roots, Version: BuildVersion(), Log: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("tracing: %w", err)

@@ -30,6 +30,7 @@ var errExpired = errors.New("gateway: the token expired")
 
 // ServeHTTP answers a request, by its upstream if the decision is to let it through.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	proxy.EndConnection(w, r)
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
 	c := &call{http: r, Request: Request{Host: r.Host, Method: r.Method, Target: r.RequestURI, Header: r.Header, Peer: peer.Addr()}}
 	c.Scheme = g.scheme(r, c.Peer)

@@ -131,6 +131,7 @@ func (b *BFF) table() map[string]endpoint {
 
 // ServeHTTP answers every request to the origin.
 func (b *BFF) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	proxy.EndConnection(w, r)
 	if err := proxy.CheckTarget(r, b.origin.Host); err != nil {
 		b.refuse(w, r, badTarget(err))
 		return

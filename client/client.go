@@ -117,6 +117,9 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 		}
 	}
 	c.repeating = make(chan struct{}, maxRepeated)
+	if config.Store != nil {
+		c.beside.run(c.settleOwed)
+	}
 	return c, nil
 }
 

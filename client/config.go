@@ -66,8 +66,8 @@ type Config struct {
 	// Skew is the tolerance for clocks; 0 means [token.DefaultSkew].
 	Skew time.Duration
 
-	// Store keeps sessions, marks of what was used, leases and shared tokens; nil
-	// keeps them in this process, which is right for a single one. Replicas share
+	// Store keeps sessions, marks of what was used, leases, shared tokens and
+	// revocations that are owed; nil keeps them in this process, which is right for a single one. Replicas share
 	// a store, and then Keys too.
 	Store kv.Store
 	// Sessions keeps sessions elsewhere than in Store.

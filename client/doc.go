@@ -35,6 +35,10 @@
 //	the store is away                               it lives: UnavailableError, 503, the cookie stays
 //	an answer was lost                              it is asked for once more at once; most servers give it again
 //
+// A logout revokes the refresh token. While the issuer is away it is owed: in the
+// Store, if there is one, until any process that shares it has done it or the session
+// would have been over; without a Store in this process, for about a minute.
+//
 // # Other ways to a token
 //
 // [Client.LoginByLoopback] is for native applications, [Client.Device] for devices

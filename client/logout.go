@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Revocations that failed are repeated beside requests.
+// Revocations that failed are repeated beside requests, where no store keeps them.
 const (
 	revocationAttempts = 6
 	revocationPause    = 2 * time.Second // doubled after each attempt
@@ -122,12 +122,22 @@ func (c *Client) sameOrigin(r *http.Request) bool {
 
 // end ends the session here, and then revokes what it held.
 func (c *Client) end(ctx context.Context, s *Session) error {
-	r, _ := s.now()
-	if err := c.sessions.Delete(ctx, s.id); err != nil {
+	if err := c.endFor(ctx, s, EndedByLogout); err != nil {
 		return &UnavailableError{Op: "logout", Cause: err}
 	}
-	c.tellEnded(s, EndedByLogout)
-	c.revokeBeside(ctx, r.Tokens.tokens())
+	return nil
+}
+
+// endFor ends the session for a reason and revokes what it held, which is noted
+// before: whoever dies in between leaves no token behind that nobody knows of.
+func (c *Client) endFor(ctx context.Context, s *Session, reason EndReason) error {
+	r, _ := s.now()
+	o := c.owe(ctx, s.id, r.Tokens.tokens())
+	if err := c.sessions.Delete(ctx, s.id); err != nil {
+		return err
+	}
+	c.tellEnded(s, reason)
+	c.settle(ctx, o)
 	return nil
 }
 
@@ -192,17 +202,24 @@ func (c *Client) tellEnded(s *Session, reason EndReason) {
 	}
 }
 
-// revokeBeside revokes what is left of a session's tokens: once while the person
-// waits, and if that does not work, some more times beside.
-func (c *Client) revokeBeside(ctx context.Context, tokens Tokens) {
-	token, hint := tokens.RefreshToken, "refresh_token"
-	if token.IsZero() {
-		token, hint = tokens.AccessToken, "access_token"
-	}
+// revokeBeside revokes what is left of the tokens of a session that is gone.
+func (c *Client) revokeBeside(ctx context.Context, session string, tokens Tokens) {
+	c.settle(ctx, c.owe(ctx, session, tokens))
+}
+
+// settle revokes a token: once while the person waits, and if that does not work,
+// some more times beside. What is kept in the store is left to whichever process
+// finds it there.
+func (c *Client) settle(ctx context.Context, o owed) {
+	token, hint := NewSecret(o.Token), o.Hint
 	first, cancel := context.WithTimeout(context.WithoutCancel(ctx), revocationWait)
 	err := c.Revoke(first, token, hint)
 	cancel()
 	if !mayPass(err) {
+		c.settled(ctx, o)
+		return
+	}
+	if o.kept {
 		return
 	}
 	select {

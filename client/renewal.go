@@ -225,7 +225,7 @@ func (c *Client) saveTokens(ctx context.Context, s *Session, tokens Tokens) erro
 			}
 			now, err := c.loadSession(context.WithoutCancel(ctx), s.id)
 			if errors.Is(err, ErrNoSession) {
-				c.revokeBeside(ctx, tokens)
+				c.revokeBeside(ctx, s.id, tokens)
 				return ErrSessionEnded
 			}
 			if failed = err; err != nil {
@@ -275,7 +275,7 @@ func (c *Client) notRenewed(ctx context.Context, s *Session, err error) (*Sessio
 		c.tellEnded(s, EndedByRefusal)
 		left := r.Tokens.tokens()
 		left.RefreshToken = Secret{}
-		c.revokeBeside(ctx, left)
+		c.revokeBeside(ctx, s.id, left)
 		return nil, ErrSessionEnded
 	}
 	// Everything else is a matter of the issuer's, the network's or our own

@@ -314,11 +314,7 @@ func (c *Client) endOldest(ctx context.Context, newest *Session) {
 	}
 	slices.SortStableFunc(others, func(a, b *Session) int { return a.Began().Compare(b.Began()) })
 	for len(others) >= c.config.MaxSessions && err == nil {
-		if err = c.sessions.Delete(ctx, others[0].id); err == nil {
-			c.tellEnded(others[0], EndedByLimit)
-			r, _ := others[0].now()
-			c.revokeBeside(ctx, r.Tokens.tokens())
-		}
+		err = c.endFor(ctx, others[0], EndedByLimit)
 		others = others[1:]
 	}
 	if err != nil { // the next login will do it

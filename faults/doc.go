@@ -4,6 +4,9 @@
 // the while clients go on asking. Then what they were answered is held against
 // what is there.
 //
+// Two servers, two backends for frontend and two gateways are tried as one, too, and
+// one of each is killed in the middle of what a crowd does.
+//
 // It holds tests only. They build the binary, run `gatehouse serve` in processes
 // of their own, on an SQLite file and, where GATEHOUSE_TEST_POSTGRES names a
 // server, on PostgreSQL, and speak to it from outside; the database is opened

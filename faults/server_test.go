@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,6 +33,7 @@ type server struct {
 	*house
 	name             string
 	binary           string
+	program          string // the command, "" for serve
 	address, metrics string
 	limited          func(*exec.Cmd) // changes how the process is started
 	process          *exec.Cmd       // nil when it does not run
@@ -64,7 +66,7 @@ func (s *server) begin() {
 		s.Fatal(err)
 	}
 	defer log.Close()
-	command := exec.Command(s.binary, "serve", "--config", s.configFile())
+	command := exec.Command(s.binary, cmp.Or(s.program, "serve"), "--config", s.configFile())
 	command.Env, command.Stderr = environment(), log
 	if s.limited != nil {
 		s.limited(command)

@@ -132,6 +132,7 @@ type house struct {
 	database  string // URL of PostgreSQL, "" for an SQLite file
 	issuer    string
 	servers   []*server
+	beyond    []*server    // processes that are no authorization servers
 	callers   *http.Client // the clients' back channel
 	// impatient callers take 503 for an answer. Others ask again: a machine that is
 	// busy with other things may say so to a crowd. How often it did is putOff.
@@ -189,7 +190,7 @@ func bareHouse(t *testing.T, database string, servers int) *house {
 // remove stops what runs and looks through the logs for what must not be there.
 func (h *house) remove() {
 	h.callers.CloseIdleConnections()
-	for _, s := range h.servers {
+	for _, s := range append(h.servers, h.beyond...) {
 		s.kill()
 		log := s.log()
 		for _, trouble := range []string{"DATA RACE", `"msg":"panic"`, "panic:", "fatal error:"} {

@@ -85,10 +85,18 @@ func TestSmuggling(t *testing.T) {
 		}
 	}
 	// Both forms of length are one request with the chunks' (RFC 9112 §6.3), and what follows on
-	// the connection is judged by itself or not read.
-	statuses, _ := s.raw(head + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + strings.Replace(inner, "X-Smuggled: 1", "Connection: close", 1))
-	if len(statuses) == 0 || slices.Contains(statuses[1:], 200) || slices.ContainsFunc(s.echo.requests(), func(one saw) bool { return one.Target == "/admin" }) {
-		t.Errorf("CL.TE: answers %v, the upstream saw %v", statuses, s.echo.requests())
+	// the connection is not read: a proxy in front may have found another end.
+	const next = "GET /public/y HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	for name, text := range map[string]string{
+		"CL.TE":                head + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
+		"TE.CL":                head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + next,
+		"chunks by themselves": head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
+	} {
+		before := len(s.echo.requests())
+		statuses, closed := s.raw(text)
+		if n := len(s.echo.requests()) - before; !slices.Equal(statuses, []int{200}) || !closed || n != 1 {
+			t.Errorf("%s: answers %v, closed %v, the upstream saw %d", name, statuses, closed, n)
+		}
 	}
 	// A folded header is one header, also for the upstream.
 	if statuses, _ := s.raw("GET /public/x HTTP/1.1\r\nHost: a.example\r\nX-Fold: a\r\n X-Gatehouse-Subject: mallory\r\nConnection: close\r\n\r\n"); len(statuses) != 1 {

@@ -37,6 +37,7 @@ const wellKnown = "/.well-known/"
 
 // ServeHTTP answers a request, by its upstream if the decision is to let it through.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	proxy.EndConnection(w, r)
 	if len(g.documents) > 0 && strings.HasPrefix(r.URL.Path, wellKnown) {
 		if document := g.documents[hostName(r.Host)+r.URL.EscapedPath()]; document != nil {
 			document.ServeHTTP(w, r)

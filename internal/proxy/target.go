@@ -46,6 +46,16 @@ func CheckTarget(r *http.Request, ours string) error {
 	return CheckPath(escaped)
 }
 
+// EndConnection has the connection of a request end with its answer if the body came in
+// chunks: net/http does not tell whether there was a Content-Length, too, by which
+// somebody before us may have found another end (RFC 9112 §6.3: "MUST close the
+// connection after responding to such a request").
+func EndConnection(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // CheckPath refuses an escaped path that does not mean the same to every server,
 // router and proxy: empty segments, segments of dots, backslashes, parameters
 // (";"), characters that are no path's (RFC 3986 §3.3), text that is not UTF-8, and

@@ -14,12 +14,12 @@ const longestWork = 600 * time.Millisecond
 
 // traveller is somebody of a crowd, and what they were answered.
 type traveller struct {
-	*visitor
+	*guest
 	in     bool
 	unsure bool   // the answer about it was lost
 	grant  string // of the session
 	// old browsers logged out, and over are their grants.
-	old                  []*visitor
+	old                  []*guest
 	over                 []string
 	answered, unanswered int
 }
@@ -30,7 +30,7 @@ func (w *whole) killsOneOfEach(log *ledger) {
 	w.Helper()
 	var crowd []*traveller
 	for i := range people {
-		crowd = append(crowd, &traveller{visitor: w.visitor(fmt.Sprint("user", i))})
+		crowd = append(crowd, &traveller{guest: w.guest(fmt.Sprint("user", i))})
 	}
 	w.together(crowd, (*traveller).settles)
 	kills := 3

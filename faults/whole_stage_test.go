@@ -227,25 +227,25 @@ func (t *turns) RoundTrip(r *http.Request) (response *http.Response, err error) 
 	return nil, err
 }
 
-// visitor is somebody at a browser who signs in at the application.
-type visitor struct {
+// guest is somebody at a browser who signs in at the application.
+type guest struct {
 	*person
 	w *whole
 }
 
-func (w *whole) visitor(name string) *visitor {
-	return &visitor{newPerson(name), w}
+func (w *whole) guest(name string) *guest {
+	return &guest{newPerson(name), w}
 }
 
 // copied is another browser with the same cookies.
-func (v *visitor) copied() *visitor {
-	other, all := v.w.visitor(v.name), &url.URL{Scheme: "http", Host: "127.0.0.1", Path: "/"}
+func (v *guest) copied() *guest {
+	other, all := v.w.guest(v.name), &url.URL{Scheme: "http", Host: "127.0.0.1", Path: "/"}
 	other.http.Jar.SetCookies(all, v.http.Jar.Cookies(all))
 	return other
 }
 
 // landing begins a sign-in at one backend and returns the way back to the application.
-func (v *visitor) landing(at, issuer *server) (callback string, err error) {
+func (v *guest) landing(at, issuer *server) (callback string, err error) {
 	begun, err := v.w.ask(v.http, at, http.MethodGet, "/bff/login?return_to=/")
 	if err != nil {
 		return "", err
@@ -272,7 +272,7 @@ func (v *visitor) landing(at, issuer *server) (callback string, err error) {
 }
 
 // signsIn begins at one backend and comes back to another.
-func (v *visitor) signsIn(at, back, issuer *server) error {
+func (v *guest) signsIn(at, back, issuer *server) error {
 	callback, err := v.landing(at, issuer)
 	if err != nil {
 		return err
@@ -293,7 +293,7 @@ func notYet(a answer, what string) error {
 }
 
 // signedIn is the status of /bff/user: 200 or 401, or an error while nobody can tell.
-func (v *visitor) signedIn(at *server) (bool, error) {
+func (v *guest) signedIn(at *server) (bool, error) {
 	said, err := v.w.ask(v.http, at, http.MethodGet, "/bff/user")
 	switch {
 	case err != nil:
@@ -304,7 +304,7 @@ func (v *visitor) signedIn(at *server) (bool, error) {
 	return false, notYet(said, "user")
 }
 
-func (v *visitor) signsOut(at *server) error {
+func (v *guest) signsOut(at *server) error {
 	said, err := v.w.ask(v.http, at, http.MethodPost, "/bff/logout")
 	if err == nil && said.status != http.StatusOK {
 		err = notYet(said, "logout")

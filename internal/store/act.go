@@ -24,6 +24,7 @@ type act struct {
 	moved bool // clients, resources or settings were changed
 	last  []numbered
 	ended []ending // what it has written that has ended
+	late  bool     // it found an end that somebody else made
 }
 
 // numbered is a statement that is run at the end of its act, with a sequence number of its own.
@@ -86,12 +87,17 @@ func write[T any](ctx context.Context, s *Store, what string, tenant gatehouse.T
 
 func writeAt[T any](ctx context.Context, s *Store, pace pace, what string, tenant gatehouse.TenantID, run func(*act) (T, error)) (T, error) {
 	var value, none T
+	late := false
 	ctx, end := s.traced(ctx, what)
 	err := s.engine.do(ctx, pace, func(a *act) (err error) {
 		a.tenant = tenant
 		value, err = run(a)
+		late = a.late
 		return err
 	})
+	if err == nil && late { // whoever made it may not be answered yet: from now on nothing says otherwise
+		err = s.endings.latest(ctx)
+	}
 	end(err)
 	if err != nil {
 		return none, fmt.Errorf("store: %s: %w", what, err)

@@ -102,6 +102,7 @@ func (a *act) endGrants(text string, reason gatehouse.EndReason, cause gatehouse
 func (s *Store) EndGrant(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID, reason gatehouse.EndReason, by gatehouse.Circumstance) (bool, error) {
 	return write(ctx, s, "ending a grant", tenant, func(a *act) (bool, error) {
 		count, err := a.endGrants(sqlEndGrant, reason, gatehouse.Event{By: by}, id[:])
+		a.late = count == 0
 		return count == 1, err
 	})
 }
@@ -120,6 +121,7 @@ func (s *Store) RevokeToken(ctx context.Context, tenant gatehouse.TenantID, jti 
 		var known time.Time
 		found, err := a.one(sqlEndingKnown, []any{moment(&known)}, a.tenant, endingToken, jti)
 		if err != nil || found {
+			a.late = found
 			return struct{}{}, err
 		}
 		a.addEnding(endingToken, jti, until)

@@ -41,6 +41,12 @@ func (c *connection) grant(tenant gatehouse.TenantID, id gatehouse.GrantID) (gra
 	return grant, found, err
 }
 
+func (a *act) grant(tenant gatehouse.TenantID, id gatehouse.GrantID) (grant gatehouse.Grant, found bool, err error) {
+	grant, found, err = a.connection.grant(tenant, id)
+	a.late = a.late || found && grant.Ended()
+	return grant, found, err
+}
+
 // Grant returns a grant, ended ones too while their rows stay.
 func (s *Store) Grant(ctx context.Context, tenant gatehouse.TenantID, id gatehouse.GrantID) (gatehouse.Grant, bool, error) {
 	found := false

@@ -76,6 +76,33 @@ func replicas(t *testing.T, open Open) {
 			same(t, map[gatehouse.RotateOutcome]int{gatehouse.RotateAccepted: 1, gatehouse.RotateRedelivered: racers - 1}, outcomes)
 		}
 	})
+	t.Run("who comes upon an end sees it", func(t *testing.T) {
+		both := replicated(t, open)
+		for name, comes := range map[string]func(g gatehouse.Grant) error{
+			"a second revocation": func(g gatehouse.Grant) error {
+				ended, err := both[1].EndGrant(t.Context(), tenant, g.ID, gatehouse.EndedByRevocation, gatehouse.Circumstance{})
+				is(t, false)(ended, err)
+				return err
+			},
+			"a refresh": func(g gatehouse.Grant) error {
+				outcome, err := both[1].rotate(g, 1)
+				is(t, gatehouse.RotateEnded)(outcome, err)
+				return err
+			},
+			"a replayed code": func(g gatehouse.Grant) error {
+				redeemed, err := both[1].RedeemCode(t.Context(), tenant, both[1].redemption(g))
+				is(t, gatehouse.RedeemReplayed)(redeemed, err)
+				return err
+			},
+		} {
+			g := both[0].redeemed("openid")
+			is(t, false)(both[1].tokenEnded(g), nil) // as of now: it does not look again by itself for a while
+			is(t, true)(both[0].EndGrant(t.Context(), tenant, g.ID, gatehouse.EndedByRevocation, gatehouse.Circumstance{}))
+			if err := comes(g); err == nil && !both[1].tokenEnded(g) {
+				t.Errorf("%s: it was told of an end, and the token still lives", name)
+			}
+		}
+	})
 	t.Run("first keys", func(t *testing.T) {
 		both := replicated(t, open)
 		for round := range rounds(5) {

@@ -43,7 +43,7 @@ func TestTwoOfEach(t *testing.T) {
 // revocation, and kills the backend. It returns the grant, which is to end.
 func (w *whole) logsOutUnheard() (grant string) {
 	w.Helper()
-	v := w.visitor("user7")
+	v := w.guest("user7")
 	w.ok(v.signsIn(w.bffs[0], w.bffs[0], w.servers[0]))
 	grant = v.calls(w.bffs[0]).member("gid")
 	w.silenced.Store(true)
@@ -62,7 +62,7 @@ func (w *whole) ok(err error) {
 }
 
 // calls reads from the API, which must work.
-func (v *visitor) calls(at *server) answer {
+func (v *guest) calls(at *server) answer {
 	v.w.Helper()
 	said, err := v.w.ask(v.http, at, http.MethodGet, "/api/read")
 	if err != nil || said.status != http.StatusOK || said.member("gid") == "" {
@@ -75,7 +75,7 @@ func (v *visitor) calls(at *server) answer {
 func (w *whole) sharesSignIns() {
 	w.Helper()
 	for i := range people - 2 {
-		v, here, there := w.visitor(fmt.Sprint("user", i)), w.bffs[i%2], w.bffs[1-i%2]
+		v, here, there := w.guest(fmt.Sprint("user", i)), w.bffs[i%2], w.bffs[1-i%2]
 		w.ok(v.signsIn(here, there, w.servers[i/2%2]))
 		if v.calls(here).member("gid") != v.calls(there).member("gid") {
 			w.Errorf("%s has two sessions", v.name)
@@ -96,7 +96,7 @@ func (w *whole) sharesSignIns() {
 // sharesMarks: what is good once is good once at all of them.
 func (w *whole) sharesMarks() {
 	w.Helper()
-	v := w.visitor("user0")
+	v := w.guest("user0")
 	callback, err := v.landing(w.bffs[0], w.servers[0])
 	w.ok(err)
 	thief := v.copied()
@@ -143,7 +143,7 @@ func (w *whole) wants(status int) func(answer, error) answer {
 // same new one.
 func (w *whole) renewsOnce() {
 	w.Helper()
-	v := w.visitor("user3")
+	v := w.guest("user3")
 	w.ok(v.signsIn(w.bffs[0], w.bffs[1], w.servers[0]))
 	before := v.calls(w.bffs[0]).member("token")
 	life, _ := time.ParseDuration(tokenLife)

@@ -43,8 +43,9 @@ type exchanges struct {
 	flights map[exchangeKey]*flight
 }
 
-// exchangeKey is a token and what it is exchanged for.
+// exchangeKey is a token, who vouched for it, and what it is exchanged for.
 type exchangeKey struct {
+	issuer string
 	token  digest
 	target Exchange
 }

@@ -32,7 +32,9 @@ type call struct {
 }
 
 // key is what the token is exchanged for, and kept by.
-func (c *call) key() exchangeKey { return exchangeKey{c.admitted.Issuer, c.digest, *c.route.Forward.Exchange} }
+func (c *call) key() exchangeKey {
+	return exchangeKey{c.admitted.Issuer, c.digest, *c.route.Forward.Exchange}
+}
 
 // step is told of what a rule said.
 func (c *call) step(name string, outcome Outcome, format string, args ...any) {

@@ -86,15 +86,24 @@ func TestSmuggling(t *testing.T) {
 	}
 	// Both forms of length are one request with the chunks' (RFC 9112 §6.3), and what follows on
 	// the connection is not read: a proxy in front may have found another end.
-	const next = "GET /public/y HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	const alone, next = "POST /public/z HTTP/1.1\r\nHost: a.example\r\n", "GET /public/y HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	// Of those above some bodies may still be breaking off at the upstream.
+	seen := func() (requests int) {
+		for _, one := range s.echo.requests() {
+			if one.Target != "/public/x" {
+				requests++
+			}
+		}
+		return requests
+	}
 	for name, text := range map[string]string{
-		"CL.TE":                head + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
-		"TE.CL":                head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + next,
-		"chunks by themselves": head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
+		"CL.TE":                alone + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
+		"TE.CL":                alone + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + next,
+		"chunks by themselves": alone + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
 	} {
-		before := len(s.echo.requests())
+		before := seen()
 		statuses, closed := s.raw(text)
-		if n := len(s.echo.requests()) - before; !slices.Equal(statuses, []int{200}) || !closed || n != 1 {
+		if n := seen() - before; !slices.Equal(statuses, []int{200}) || !closed || n != 1 {
 			t.Errorf("%s: answers %v, closed %v, the upstream saw %d", name, statuses, closed, n)
 		}
 	}

@@ -51,7 +51,7 @@ func raw(t *testing.T, address, text string) (statuses []int, closed bool) {
 	if _, err := io.WriteString(connection, text); err != nil {
 		t.Fatal(err)
 	}
-	_ = connection.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_ = connection.SetReadDeadline(time.Now().Add(5 * time.Second))
 	buffered := bufio.NewReader(connection)
 	for {
 		response, err := http.ReadResponse(buffered, nil)

@@ -4,7 +4,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -46,9 +45,13 @@ func BenchmarkServed(b *testing.B) {
 		b.Fatal(err)
 	}
 	address := listener.Addr().String()
-	serving := &http.Server{Handler: opened(b, address).Handler()}
-	go func() { _ = serving.Serve(listener) }()
-	b.Cleanup(func() { _ = serving.Close() })
+	served := make(chan error)
+	go func() { served <- opened(b, address).Serve(b.Context(), listener) }()
+	b.Cleanup(func() {
+		if err := <-served; err != nil { // the context ends before this
+			b.Error(err)
+		}
+	})
 	stage := &stage{process: &process{address: address}}
 	for _, row := range rows() {
 		if row.visitors == nil || row.proxy != nil { // not the server's

@@ -17,7 +17,7 @@ const (
 func (m *Mux) allowOrigin(w http.ResponseWriter, r *Request, row *Row) bool {
 	header := w.Header()
 	if row.CORS == AnyOrigin {
-		setHeaders(header, "Access-Control-Allow-Origin", "*", "Access-Control-Expose-Headers", corsExposeHeaders)
+		header["Access-Control-Allow-Origin"], header["Access-Control-Expose-Headers"] = m.constants.anyOrigin, m.constants.exposed
 		return true
 	}
 	header.Add("Vary", "Origin")

@@ -63,15 +63,16 @@ type Config struct {
 
 // Mux serves the rows. It is safe for concurrent use.
 type Mux struct {
-	config Config
-	exact  map[string][]*Row
-	below  []*Row
+	config    Config
+	constants constants
+	exact     map[string][]*Row
+	below     []*Row
 }
 
 // NewMux joins rows into one handler. Two rows for one method and path are a
 // defect of the program and refused.
 func NewMux(config Config) (*Mux, error) {
-	m := &Mux{config: config, exact: map[string][]*Row{}}
+	m := &Mux{config: config, constants: newConstants(), exact: map[string][]*Row{}}
 	for i := range config.Rows {
 		row := &m.config.Rows[i]
 		for _, other := range m.exact[row.Path] {
@@ -101,15 +102,16 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		defer m.answered(&e.kept, r, time.Now())
 		w = &e.kept
 	}
+	header := w.Header()
 	if m.config.Secure {
-		w.Header().Set("Strict-Transport-Security", hstsValue)
+		header["Strict-Transport-Security"] = m.constants.hsts
 	}
-	setHeaders(w.Header(), "X-Content-Type-Options", "nosniff", "X-Request-Id", r.ID)
+	header["X-Content-Type-Options"], header["X-Request-Id"] = m.constants.noSniff, e.id[:]
 	if len(hr.TransferEncoding) > 0 {
 		// net/http does not tell whether there was a Content-Length, too, by which
 		// somebody before us may have found another end: RFC 9112 §6.3, "MUST
 		// close the connection after responding to such a request".
-		w.Header().Set("Connection", "close")
+		header.Set("Connection", "close")
 	}
 	defer m.recovered(w, r)
 
@@ -196,7 +198,9 @@ func (m *Mux) serve(w http.ResponseWriter, r *Request, row *Row) {
 	if limit == 0 {
 		limit = DefaultBodyLimit
 	}
-	r.Body = http.MaxBytesReader(unkept(w), r.Body, limit)
+	if r.Body != http.NoBody {
+		r.Body = http.MaxBytesReader(unkept(w), r.Body, limit)
+	}
 	if err := row.Serve(w, r); err != nil {
 		m.refuse(w, r, row, err)
 	}

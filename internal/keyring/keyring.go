@@ -9,6 +9,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/seal"
 	"gatehouse/jose"
+	"gatehouse/oauth"
 )
 
 // Store is where keys are kept, sealed, and where the policies of tenants
@@ -141,13 +142,9 @@ func (k *Keyring) Signer(tenant gatehouse.TenantID, algorithm jose.Algorithm) (*
 	return signer, found
 }
 
-// JWKS returns the published key set as JSON (RFC 7517 §5), and how long clients
-// may keep it: CacheTime, and RevokedCacheTime for a day after a key was revoked.
-// The bytes are shared and must not be changed.
-func (k *Keyring) JWKS(tenant gatehouse.TenantID) (set []byte, cacheTime time.Duration) {
-	keys := k.mustHave(tenant)
-	return keys.jwks, keys.cache
-}
+// JWKS returns the published key set (RFC 7517 §5). Clients may keep it for
+// CacheTime, and for RevokedCacheTime in the day after a key was revoked.
+func (k *Keyring) JWKS(tenant gatehouse.TenantID) *oauth.Document { return k.mustHave(tenant).jwks }
 
 // Verifiers returns the tenant's published keys as a source for the checker.
 func (k *Keyring) Verifiers(tenant gatehouse.TenantID) Verifiers {

@@ -3,9 +3,11 @@ package keyring_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -57,14 +59,19 @@ func load(t *testing.T, s keyring.Store, kek seal.Key, tenants ...gatehouse.Tena
 	return keys
 }
 
+func answered(keys *keyring.Keyring, tenant gatehouse.TenantID) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	keys.JWKS(tenant).Write(w)
+	return w
+}
+
 func jwksOf(keys *keyring.Keyring, tenant gatehouse.TenantID) []byte {
-	set, _ := keys.JWKS(tenant)
-	return set
+	return answered(keys, tenant).Body.Bytes()
 }
 
 func cacheTimeOf(keys *keyring.Keyring, tenant gatehouse.TenantID) time.Duration {
-	_, cacheTime := keys.JWKS(tenant)
-	return cacheTime
+	seconds, _ := strconv.Atoi(strings.TrimPrefix(answered(keys, tenant).Header().Get("Cache-Control"), "public, max-age="))
+	return time.Duration(seconds) * time.Second
 }
 
 // published returns the members of the tenant's key set.

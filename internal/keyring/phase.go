@@ -12,6 +12,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/seal"
 	"gatehouse/jose"
+	"gatehouse/oauth"
 )
 
 // tenantKeys are the keys of a tenant as they are stored. What they are used
@@ -35,8 +36,7 @@ type phase struct {
 	until   time.Time // zero is for ever
 	signers map[jose.Algorithm]*jose.PrivateKey
 	public  []jose.PublicKey
-	jwks    []byte
-	cache   time.Duration
+	jwks    *oauth.Document
 	mac     *seal.Ring
 	seal    *seal.Ring
 	derived sync.Map // derivedName → *seal.Ring
@@ -121,7 +121,8 @@ func (t *tenantKeys) phase(now time.Time) *phase {
 
 // at makes the phase of a time.
 func (t *tenantKeys) at(now time.Time) (*phase, error) {
-	p := &phase{signers: map[jose.Algorithm]*jose.PrivateKey{}, cache: CacheTime}
+	p := &phase{signers: map[jose.Algorithm]*jose.PrivateKey{}}
+	cacheTime := CacheTime
 	opened := map[gatehouse.KeyPurpose]roots{}
 	for _, key := range t.opened {
 		p.endsAt(now, key.PublishAt, key.SignFrom, key.SignUntil, key.RemoveAt)
@@ -145,7 +146,7 @@ func (t *tenantKeys) at(now time.Time) (*phase, error) {
 			continue
 		}
 		if calm := row.RevokedAt.Add(revokedFor); !past(calm, now) {
-			p.cache = RevokedCacheTime
+			cacheTime = RevokedCacheTime
 			p.endsAt(now, calm)
 		}
 	}
@@ -162,7 +163,7 @@ func (t *tenantKeys) at(now time.Time) (*phase, error) {
 	jwks, err := json.Marshal(struct {
 		Keys []jose.PublicKey `json:"keys"`
 	}{p.public})
-	p.jwks = jwks
+	p.jwks = oauth.NewDocument(jwks, cacheTime)
 	return p, err
 }
 

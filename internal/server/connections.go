@@ -1,7 +1,6 @@
 package server
 
 import (
-	"container/list"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -30,16 +29,45 @@ type connections struct {
 type connection struct {
 	net.Conn
 	network *network
-	// waits is its place among those of its network that wait for a request;
-	// nil while one is under way.
-	waits *list.Element
+	// before and after are its neighbours among those of its network that wait
+	// for a request; nil while one is under way.
+	before, after *connection
+}
+
+func (one *connection) waits() bool { return one.before != nil }
+
+// wait joins those that wait, as the last.
+func (one *connection) wait() {
+	end := &one.network.waiting
+	one.before, one.after = end.before, end
+	one.before.after, end.before = one, one
+}
+
+// wake leaves those that wait.
+func (one *connection) wake() {
+	one.before.after, one.after.before = one.after, one.before
+	one.before, one.after = nil, nil
 }
 
 // network has the connections of one network.
 type network struct {
 	name    string
 	count   int
-	waiting list.List // of *connection, the longest first
+	waiting connection // the end of a ring of those that wait, the longest first
+}
+
+func newNetwork(name string) *network {
+	its := &network{name: name}
+	its.waiting.before, its.waiting.after = &its.waiting, &its.waiting
+	return its
+}
+
+// first is the one that has waited longest; nil when none waits.
+func (its *network) first() *connection {
+	if its.waiting.after == &its.waiting {
+		return nil
+	}
+	return its.waiting.after
 }
 
 func newConnections(limit int) *connections {
@@ -67,13 +95,12 @@ func (c *connections) note(conn net.Conn, state http.ConnState) net.Conn {
 			return c.surplus()
 		}
 	case http.StateIdle:
-		if one := c.open[conn]; one != nil && one.waits == nil {
-			one.waits = one.network.waiting.PushBack(one)
+		if one := c.open[conn]; one != nil && !one.waits() {
+			one.wait()
 		}
 	case http.StateActive:
-		if one := c.open[conn]; one != nil && one.waits != nil {
-			one.network.waiting.Remove(one.waits)
-			one.waits = nil
+		if one := c.open[conn]; one != nil && one.waits() {
+			one.wake()
 		}
 	case http.StateClosed, http.StateHijacked:
 		if one := c.open[conn]; one != nil {
@@ -91,20 +118,20 @@ func (c *connections) add(conn net.Conn) *network {
 	name := gatehouse.Network(address)
 	its := c.networks[name]
 	if its == nil {
-		its = &network{name: name}
+		its = newNetwork(name)
 		c.networks[name] = its
 	}
 	its.count++
 	one := &connection{Conn: conn, network: its}
-	one.waits = its.waiting.PushBack(one)
+	one.wait()
 	c.open[conn] = one
 	return its
 }
 
 func (c *connections) remove(one *connection) {
 	delete(c.open, one.Conn)
-	if one.waits != nil {
-		one.network.waiting.Remove(one.waits)
+	if one.waits() {
+		one.wake()
 	}
 	if one.network.count--; one.network.count == 0 {
 		delete(c.networks, one.network.name)
@@ -115,7 +142,7 @@ func (c *connections) remove(one *connection) {
 func (c *connections) surplus() net.Conn {
 	var most *network
 	for _, its := range c.networks {
-		if its.waiting.Len() > 0 && (most == nil || its.count > most.count) {
+		if its.first() != nil && (most == nil || its.count > most.count) {
 			most = its
 		}
 	}
@@ -124,7 +151,7 @@ func (c *connections) surplus() net.Conn {
 
 // longest takes out the one that has waited longest of a network of which one waits.
 func (c *connections) longest(its *network) net.Conn {
-	one := its.waiting.Front().Value.(*connection)
+	one := its.first()
 	c.remove(one)
 	return one.Conn
 }

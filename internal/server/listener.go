@@ -63,6 +63,7 @@ type Listener struct {
 // Serve answers on the listener until ctx ends. It then lets requests finish
 // within the shutdown time-out. The listener is closed when it returns.
 func (l Listener) Serve(ctx context.Context, listener net.Listener) error {
+	listener = calmListener{listener}
 	if l.TLS != nil {
 		listener = tls.NewListener(listener, l.TLS)
 	}

@@ -69,7 +69,9 @@ func (s *Server) checkPublicHost(ctx context.Context) error {
 func (t *tenancy) Resolve(ctx context.Context, host, path string) (endpoint.Place, bool, error) {
 	place := endpoint.Place{Tenant: gatehouse.Tenant{ID: gatehouse.DefaultTenant}, Path: path}
 	issuer := t.publicURL
-	host = t.plain(host)
+	if host != t.publicHost { // as nearly everybody writes it
+		host = t.plain(host)
+	}
 	owner, owned, near, err := t.ownerOf(ctx, host)
 	switch {
 	case err != nil:

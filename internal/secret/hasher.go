@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
@@ -17,6 +19,12 @@ const (
 	// waitingPerSlot bounds the queue: at about a tenth of a second each, the last in it waits less
 	// than two seconds.
 	waitingPerSlot = 16
+
+	// quietFor is how long after the last password the memory of hashing is given back to the system.
+	quietFor = time.Second
+
+	// worthFreeing is how much memory, in KiB, a hash takes that is given back at the price of a collection.
+	worthFreeing = 16 * 1024
 
 	saltBytes = 16 // RFC 9106 §3.1 recommends 16 for passwords
 	hashBytes = 32
@@ -62,12 +70,14 @@ func (p Params) withDefaults() Params {
 
 // Hasher hashes and checks passwords with argon2id, in a bounded number of slots: the memory in use
 // is at most Slots × the memory of one hash (64 MiB by default, never above 256 MiB for an imported
-// one), and at most 16 callers for each slot wait for their turn. It is safe for concurrent use.
+// one) while passwords are checked and goes back to the system a second after the last one, and at most 16 callers for each slot wait for their turn. It is safe for concurrent use.
 type Hasher struct {
 	params Params
 	dummy  argonHash
 	slots  chan struct{}
 	queue  chan struct{}
+	quiet  *time.Timer
+	free   func() // gives memory back to the system
 }
 
 // NewHasher makes a Hasher for new hashes of these costs.
@@ -77,7 +87,10 @@ func NewHasher(params Params) *Hasher {
 		params: params,
 		slots:  make(chan struct{}, params.Slots),
 		queue:  make(chan struct{}, params.Slots*waitingPerSlot),
+		free:   debug.FreeOSMemory,
 	}
+	h.quiet = time.AfterFunc(quietFor, h.rest)
+	h.quiet.Stop()
 	h.dummy = h.fresh()
 	return h
 }
@@ -220,7 +233,20 @@ func (h *Hasher) enter(ctx context.Context) error {
 	}
 }
 
-func (h *Hasher) leave() { <-h.slots }
+func (h *Hasher) leave() {
+	<-h.slots
+	if h.params.MemoryKiB >= worthFreeing {
+		h.quiet.Reset(quietFor)
+	}
+}
+
+// rest gives back what the last hashes took. The collector by itself would let it lie until as much
+// again has been allocated, which a server that only answers tokens never does.
+func (h *Hasher) rest() {
+	if len(h.slots) == 0 {
+		h.free()
+	}
+}
 
 // Waiting is how many callers wait for a slot now.
 func (h *Hasher) Waiting() int { return len(h.queue) }

@@ -46,3 +46,42 @@ func TestSlotsAndQueueAreBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestMemoryOfPasswordsGoesBackWhenItIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		freed := 0
+		h := NewHasher(Params{Slots: 2})
+		h.free = func() { freed++ }
+		enter := func() {
+			if err := h.enter(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after := func(pause time.Duration, want int, when string) {
+			t.Helper()
+			time.Sleep(pause)
+			synctest.Wait()
+			if freed != want {
+				t.Errorf("%s: given back %d times, want %d", when, freed, want)
+			}
+		}
+		for range 10 {
+			enter()
+			h.leave()
+			after(quietFor/2, 0, "one password soon after the other")
+		}
+		enter()
+		enter()
+		h.leave()
+		after(time.Hour, 0, "one slot is still taken")
+		h.leave()
+		after(quietFor, 1, "a while after the last")
+		after(time.Hour, 1, "nothing since")
+
+		h = NewHasher(Params{MemoryKiB: worthFreeing - 1})
+		h.free = func() { freed++ }
+		enter()
+		h.leave()
+		after(time.Hour, 1, "cheap hashes")
+	})
+}

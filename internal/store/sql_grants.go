@@ -52,8 +52,8 @@ const (
 			AND (CAST($12 AS BIGINT) = 0 OR last_used_at + $12 > $5)
 			AND ($13 = '' OR session_id = $13)` + whereEnabled
 	// Nearly always the row stays long enough as it is: then no index is touched.
-	sqlRotateInPlace = setRotated + whereCurrent + ` AND leaves_at >= $11 RETURNING generation`
-	sqlRotate        = setRotated + `, leaves_at = CASE WHEN leaves_at > $11 THEN leaves_at ELSE $11 END` + whereCurrent + ` RETURNING generation`
+	sqlRotateInPlace = setRotated + whereCurrent + ` AND leaves_at >= $11`
+	sqlRotate        = setRotated + `, leaves_at = CASE WHEN leaves_at > $11 THEN leaves_at ELSE $11 END` + whereCurrent
 
 	sqlRedeliver = `UPDATE grants SET redeliveries = redeliveries + 1, last_used_at = $3,
 			access_until = CASE WHEN access_until > $4 THEN access_until ELSE $4 END,

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // connection is one connection. One goroutine uses it at a time.
@@ -15,6 +17,10 @@ type connection struct {
 	ctx context.Context
 	// prepared are its statements on SQLite; PostgreSQL's driver keeps them by itself.
 	prepared map[string]*sql.Stmt
+	// ahead, on PostgreSQL, is what goes before the next statement; answered says that something of
+	// the transaction was.
+	ahead    *pgx.Batch
+	answered bool
 }
 
 func newConnection(ctx context.Context, db *sql.DB) (*connection, error) {
@@ -56,6 +62,9 @@ func (c *connection) exec(text string, args ...any) (int64, error) {
 
 func (c *connection) execute(text string, args []any) (sql.Result, error) {
 	if c.prepared == nil {
+		if err := c.catchUp(); err != nil {
+			return nil, err
+		}
 		return c.conn.ExecContext(c.ctx, text, storable(args)...)
 	}
 	stmt, err := c.prepare(text)
@@ -67,6 +76,9 @@ func (c *connection) execute(text string, args []any) (sql.Result, error) {
 
 func (c *connection) query(text string, args []any) (*sql.Rows, error) {
 	if c.prepared == nil {
+		if err := c.catchUp(); err != nil {
+			return nil, err
+		}
 		return c.conn.QueryContext(c.ctx, text, storable(args)...)
 	}
 	stmt, err := c.prepare(text)

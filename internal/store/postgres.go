@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -210,14 +212,16 @@ const (
 	pgSeizeKey     = `SELECT key FROM kv WHERE key = $1 FOR UPDATE`
 	pgSeizeSession = `SELECT id FROM sessions WHERE tenant = $1 AND id = $2 FOR UPDATE`
 
+	pgBehindLastSeq = `(SELECT value FROM counters WHERE name = 'event') - CAST($2 AS BIGINT)`
+
 	pgMigrationLock = `SELECT pg_advisory_xact_lock($1)`
 	pgPatience      = `SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $1, true),
 			set_config('idle_in_transaction_session_timeout', $1, true)`
 )
 
 func (p *postgres) hold(a *act, what lock, name string) error {
-	_, err := a.exec(pgHold, a.tenant, string(what), name)
-	return err
+	a.later(pgHold, a.tenant, string(what), name)
+	return nil
 }
 
 // seize waits for those who hold, so the act's time begins anew.
@@ -228,8 +232,8 @@ func (p *postgres) seize(a *act, what lock, name string) error {
 }
 
 func (p *postgres) holdGrant(a *act, id gatehouse.GrantID) error {
-	_, err := a.exec(pgHoldGrant, a.tenant, id[:])
-	return err
+	a.later(pgHoldGrant, a.tenant, id[:])
+	return nil
 }
 
 func (p *postgres) seizeGrant(a *act, id gatehouse.GrantID) error {
@@ -239,8 +243,8 @@ func (p *postgres) seizeGrant(a *act, id gatehouse.GrantID) error {
 }
 
 func (p *postgres) seizeSession(a *act, id string) error {
-	_, err := a.exec(pgSeizeSession, a.tenant, id)
-	return err
+	a.later(pgSeizeSession, a.tenant, id)
+	return nil
 }
 
 func (p *postgres) seizeKey(a *act, key string) error {
@@ -249,20 +253,30 @@ func (p *postgres) seizeKey(a *act, key string) error {
 }
 
 // settle takes the numbers by an update that holds their row until the commit, so that numbers
-// become visible in their order, also to those who follow them at another replica. The statements
-// go in one round trip.
+// become visible in their order, also to those who follow them at another replica. Events go with
+// the commit; endings need to know the time when nobody is before them any more.
 func (p *postgres) settle(a *act) error {
+	if !slices.ContainsFunc(a.last, func(s numbered) bool { return s.text == sqlAddEnding }) {
+		a.later(sqlTakeSeqs, len(a.last))
+		for i, s := range a.last {
+			a.later(behindLastSeq(s.text), s.args(int64(len(a.last)-1-i), a.now)...)
+		}
+		return nil
+	}
 	var last int64
 	if _, err := a.one(sqlTakeSeqs, []any{&last}, len(a.last)); err != nil {
 		return err
 	}
 	first, now := last-int64(len(a.last))+1, p.clock.now()
-	batch := &pgx.Batch{}
 	for i, s := range a.last {
-		batch.Queue(s.text, storable(s.args(first+int64(i), now))...)
+		a.later(s.text, s.args(first+int64(i), now)...)
 	}
-	return a.native(func(c *pgx.Conn) error { return c.SendBatch(a.ctx, batch).Close() })
+	return nil
 }
+
+// behindLastSeq has an event's statement take, in place of its number, by how much that is less than
+// the last one given.
+func behindLastSeq(text string) string { return strings.Replace(text, "$2,", pgBehindLastSeq+",", 1) }
 
 func (p *postgres) moveNumbers(a *act, beyond int64) error { return a.moveNumbers(beyond) }
 
@@ -295,9 +309,7 @@ func (m postgresMigrator) script(text string) error {
 }
 
 func (m postgresMigrator) begin() error {
-	if err := m.beginTransaction(); err != nil {
-		return err
-	}
+	m.beginTransaction()
 	if _, err := m.exec(pgPatience, "0"); err != nil {
 		return err
 	}
@@ -308,24 +320,75 @@ func (m postgresMigrator) begin() error {
 func (m postgresMigrator) commit() error { return m.commitTransaction() }
 func (m postgresMigrator) rollback()     { m.abandon() }
 
-func (c *connection) beginTransaction() error {
-	return c.native(func(conn *pgx.Conn) error {
-		_, err := conn.PgConn().Exec(c.ctx, "BEGIN").ReadAll()
-		return err
-	})
+// later leaves a statement, of which nothing is asked, to go before the next one that is.
+func (c *connection) later(text string, args ...any) {
+	if c.ahead == nil {
+		c.ahead = &pgx.Batch{}
+	}
+	c.ahead.Queue(text, storable(args)...)
 }
+
+// catchUp runs what was left for later, in one round trip.
+func (c *connection) catchUp() error {
+	_, _, err := c.sendAhead()
+	return err
+}
+
+// sendAhead runs what was left for later. It returns how many statements went well, and what the
+// last of them was answered.
+func (c *connection) sendAhead() (done int, last pgconn.CommandTag, err error) {
+	batch := c.ahead
+	if batch == nil {
+		return 0, last, nil
+	}
+	c.ahead = nil
+	err = c.native(func(conn *pgx.Conn) error {
+		answers := conn.SendBatch(c.ctx, batch)
+		for done < batch.Len() {
+			if last, err = answers.Exec(); err != nil {
+				break
+			}
+			done++
+		}
+		return errors.Join(err, answers.Close())
+	})
+	c.answered = c.answered || err == nil
+	return done, last, err
+}
+
+// beginTransaction has the next statement begin one.
+func (c *connection) beginTransaction() { c.later("BEGIN") }
 
 // errNotCommitted means that COMMIT was answered by ROLLBACK.
 var errNotCommitted = errors.New("the transaction had failed before its commit")
 
+// commitError is a failed commit. If the connection broke, nobody knows what became of the act.
+type commitError struct{ cause error }
+
+func (e *commitError) Error() string { return fmt.Sprint("committing: ", e.cause) }
+func (e *commitError) Unwrap() error { return e.cause }
+
+// commitTransaction commits together with what was left for later. Its error is a *commitError unless
+// the database said that something before the commit had failed. A connection that has answered
+// nothing yet is tried first: it may have been lost long ago, and then all can be done again.
 func (c *connection) commitTransaction() error {
-	return c.native(func(conn *pgx.Conn) error {
-		results, err := conn.PgConn().Exec(c.ctx, "COMMIT").ReadAll()
-		if err == nil && (len(results) != 1 || results[0].CommandTag.String() != "COMMIT") {
-			err = errNotCommitted
+	if !c.answered {
+		if err := c.catchUp(); err != nil {
+			return err
 		}
+	}
+	c.later("COMMIT")
+	all := c.ahead.Len()
+	done, last, err := c.sendAhead()
+	switch {
+	case err == nil && last.String() != "COMMIT":
+		return &commitError{errNotCommitted}
+	case err == nil:
+		return nil
+	case done < all-1 && stateOf(err) != "":
 		return err
-	})
+	}
+	return &commitError{err}
 }
 
 // discard closes the connection for good.
@@ -339,6 +402,7 @@ func (c *connection) discard() {
 func (c *connection) abandon() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), connectTime)
 	defer cancel()
+	c.ahead = nil
 	_ = c.native(func(conn *pgx.Conn) error {
 		if _, err := conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
 			_ = conn.Close(ctx)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"time"
@@ -93,15 +92,16 @@ func (p *postgres) attempt(ctx context.Context, pace pace, run func(*act) error)
 	defer conn.Close()
 	began := time.Now()
 	c := &connection{conn: conn, ctx: ctx}
-	if err := c.beginTransaction(); err != nil {
-		return err
-	}
+	c.beginTransaction()
 	a := &act{connection: c, engine: p, now: p.clock.now()}
 	if pace == thorough {
 		_, err = c.exec(pgPatience, inMillis(thoroughTime))
 	}
 	if err == nil {
 		err = a.attempt(p.log, run)
+	}
+	if err == nil {
+		err = c.commitTransaction()
 	}
 	if err != nil {
 		c.abandon()
@@ -112,10 +112,6 @@ func (p *postgres) attempt(ctx context.Context, pace pace, run func(*act) error)
 			return nil
 		}
 		return err
-	}
-	if err := c.commitTransaction(); err != nil {
-		c.abandon()
-		return &commitError{err}
 	}
 	p.work.add(1, time.Since(began))
 	if a.moved {
@@ -132,12 +128,6 @@ func (p *postgres) attempt(ctx context.Context, pace pace, run func(*act) error)
 	}
 	return nil
 }
-
-// commitError is a failed commit. If the connection broke, nobody knows what became of the act.
-type commitError struct{ cause error }
-
-func (e *commitError) Error() string { return fmt.Sprint("committing: ", e.cause) }
-func (e *commitError) Unwrap() error { return e.cause }
 
 // query runs a query, again if its connection turned out to be broken.
 func (p *postgres) query(ctx context.Context, run func(*connection) error) error {

@@ -18,9 +18,9 @@ type connection struct {
 	// prepared are its statements on SQLite; PostgreSQL's driver keeps them by itself.
 	prepared map[string]*sql.Stmt
 	// ahead, on PostgreSQL, is what goes before the next statement; answered says that something of
-	// the transaction was.
-	ahead    *pgx.Batch
-	answered bool
+	// the transaction was, failed that it may not even have begun.
+	ahead            *pgx.Batch
+	answered, failed bool
 }
 
 func newConnection(ctx context.Context, db *sql.DB) (*connection, error) {
@@ -53,6 +53,11 @@ func (c *connection) prepare(text string) (*sql.Stmt, error) {
 
 // exec returns how many rows were changed.
 func (c *connection) exec(text string, args ...any) (int64, error) {
+	if c.ahead != nil {
+		c.later(text, args...)
+		_, answer, err := c.sendAhead()
+		return answer.RowsAffected(), err
+	}
 	result, err := c.execute(text, args)
 	if err != nil {
 		return 0, err
@@ -61,10 +66,10 @@ func (c *connection) exec(text string, args ...any) (int64, error) {
 }
 
 func (c *connection) execute(text string, args []any) (sql.Result, error) {
+	if c.failed {
+		return nil, errNotCommitted
+	}
 	if c.prepared == nil {
-		if err := c.catchUp(); err != nil {
-			return nil, err
-		}
 		return c.conn.ExecContext(c.ctx, text, storable(args)...)
 	}
 	stmt, err := c.prepare(text)
@@ -78,6 +83,9 @@ func (c *connection) query(text string, args []any) (*sql.Rows, error) {
 	if c.prepared == nil {
 		if err := c.catchUp(); err != nil {
 			return nil, err
+		}
+		if c.failed {
+			return nil, errNotCommitted
 		}
 		return c.conn.QueryContext(c.ctx, text, storable(args)...)
 	}

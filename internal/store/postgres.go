@@ -335,13 +335,17 @@ func (c *connection) catchUp() error {
 }
 
 // sendAhead runs what was left for later. It returns how many statements went well, and what the
-// last of them was answered.
+// last of them was answered. After one that failed nothing runs any more: it is not known whether
+// the transaction began.
 func (c *connection) sendAhead() (done int, last pgconn.CommandTag, err error) {
 	batch := c.ahead
+	c.ahead = nil
+	if c.failed {
+		return 0, last, errNotCommitted
+	}
 	if batch == nil {
 		return 0, last, nil
 	}
-	c.ahead = nil
 	err = c.native(func(conn *pgx.Conn) error {
 		answers := conn.SendBatch(c.ctx, batch)
 		for done < batch.Len() {
@@ -350,9 +354,12 @@ func (c *connection) sendAhead() (done int, last pgconn.CommandTag, err error) {
 			}
 			done++
 		}
-		return errors.Join(err, answers.Close())
+		if closing := answers.Close(); err == nil {
+			err = closing
+		}
+		return err
 	})
-	c.answered = c.answered || err == nil
+	c.answered, c.failed = c.answered || err == nil, c.failed || err != nil
 	return done, last, err
 }
 
@@ -381,7 +388,7 @@ func (c *connection) commitTransaction() error {
 	all := c.ahead.Len()
 	done, last, err := c.sendAhead()
 	switch {
-	case err == nil && last.String() != "COMMIT":
+	case errors.Is(err, errNotCommitted), err == nil && last.String() != "COMMIT":
 		return &commitError{errNotCommitted}
 	case err == nil:
 		return nil

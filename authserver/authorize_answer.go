@@ -96,7 +96,7 @@ func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, client ga
 	hash := sha256.Sum256(codeSecret)
 	grant.Code.Hash = hash[:]
 
-	issue.Grant, issue.Origin, issue.By = grant, in.Origin(), r.Circumstance()
+	issue.Grant, issue.By = grant, r.Circumstance()
 	issued, err := s.Store.IssueCode(r.Context(), r.Tenant.ID, issue)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (s *Server) newGrant(r *endpoint.Request, in interaction.Interaction, sessi
 	keys := s.grantKeys(r.Tenant.ID)
 	now, settings := s.Store.Now(), r.Tenant.Settings
 	grant := gatehouse.Grant{
-		ID:       gatehouse.NewGrantID(now),
+		ID:       in.GrantID(),
 		ClientID: in.ClientID, Subject: session.Subject, SessionID: session.ID,
 		Scope: in.Scope, Resources: in.Resources, Claims: in.Claims,
 		RedirectURI: in.RedirectURI, RedirectURISent: in.RedirectURISent,

@@ -54,6 +54,16 @@ func (c *connection) exec(text string, args ...any) (int64, error) {
 	return result.RowsAffected()
 }
 
+// execOr tries one statement and, if that changed nothing, another with the same arguments. It says
+// whether one of them changed something.
+func (c *connection) execOr(first, second string, args []any) (bool, error) {
+	changed, err := c.exec(first, args...)
+	if err == nil && changed == 0 {
+		changed, err = c.exec(second, args...)
+	}
+	return changed > 0, err
+}
+
 func (c *connection) execute(text string, args []any) (sql.Result, error) {
 	if c.prepared == nil {
 		return c.conn.ExecContext(c.ctx, text, storable(args)...)

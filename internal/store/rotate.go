@@ -27,14 +27,10 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		}
 		next := rotation.Successor
 		next.RotatedAt = a.now
-		var generation int64
 		args := []any{a.tenant, rotation.ID[:], int64(rotation.Presented), rotation.PresentedHash,
 			millis(a.now), int64(next.Generation), int64(next.KeyID), next.Hash, blob(next.Salt), millis(rotation.AccessUntil),
 			millis(rotation.AccessUntil.Add(skew)), rotation.Idle.Milliseconds(), rotation.SessionID}
-		accepted, err := a.one(sqlRotateInPlace, []any{&generation}, args...)
-		if err == nil && !accepted {
-			accepted, err = a.one(sqlRotate, []any{&generation}, args...)
-		}
+		accepted, err := a.execOr(sqlRotateInPlace, sqlRotate, args)
 		if err != nil {
 			return gatehouse.Rotated{}, err
 		}

@@ -63,7 +63,7 @@ func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gate
 		if r.subject == session.Subject {
 			err = a.moveSession(r.id, session)
 		} else if err = a.notifyLogout(replaced[i : i+1]); err == nil {
-			_, err = a.endGrants(sqlEndGrantsOfSession, gatehouse.EndedByNewLogin, cause, r.id)
+			_, err = a.endGrants(sqlEndGrantsOfSession, gatehouse.EndedByNewLogin, cause, r.id, r.subject)
 		}
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gate
 
 // moveSession has what stood on a session stand on the one that takes its place.
 func (a *act) moveSession(old string, session gatehouse.Session) error {
-	if _, err := a.exec(sqlMoveGrants, a.tenant, old, session.ID); err != nil {
+	if _, err := a.exec(sqlMoveGrants, a.tenant, old, session.ID, session.Subject); err != nil {
 		return err
 	}
 	_, err := a.exec(sqlMoveLogoutNotices, a.tenant, old, session.ID, millis(session.ExpiresAt))
@@ -117,7 +117,7 @@ func (s *Store) EndSession(ctx context.Context, tenant gatehouse.TenantID, sessi
 		if err != nil || len(ended) == 0 {
 			return false, err
 		}
-		_, err = a.endGrants(sqlEndGrantsOfSession, reason, cause, sessionID)
+		_, err = a.endGrants(sqlEndGrantsOfSession, reason, cause, sessionID, ended[0].subject)
 		return err == nil, err
 	})
 }

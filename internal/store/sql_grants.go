@@ -96,11 +96,8 @@ const (
 			until = CASE WHEN endings.until > excluded.until THEN endings.until ELSE excluded.until END`
 	sqlEndingKnown = `SELECT until FROM endings WHERE tenant = $1 AND kind = $2 AND value = $3`
 	sqlTokenEnded  = `SELECT kind FROM endings WHERE tenant = $1
-		AND (kind = 'grant' AND value = $2 OR kind = 'token' AND value = $3
-			OR kind = 'client' AND value = $4 AND issued_before >= $6
-			OR kind = 'subject' AND value = $5 AND issued_before >= $6
-			OR kind = 'tenant' AND issued_before >= $6
-			OR kind = 'key' AND value = $7 OR kind = 'session' AND value = $8) LIMIT 1`
+		AND (kind, value) IN (VALUES ('grant', $2), ('token', $3), ('client', $4), ('subject', $5), ('tenant', $1), ('key', $7), ('session', $8))
+		AND (kind NOT IN ('client', 'subject', 'tenant') OR issued_before >= $6) LIMIT 1`
 	sqlSweepEndings = `DELETE FROM endings WHERE tenant = $1 AND (kind, value) IN (SELECT kind, value FROM endings
 		WHERE tenant = $1 AND until < $2 ORDER BY until LIMIT $3)`
 	// $2 place, $3 how far, $4 now.

@@ -91,20 +91,14 @@ func (s *Store) Session(ctx context.Context, tenant gatehouse.TenantID, hash [32
 		found, err = c.one(sqlSession, sessionDest(&session), tenant, hash[:], millis(now))
 		return session, err
 	})
-	if err != nil || !found {
+	if err != nil {
 		return gatehouse.Session{}, false, err
 	}
-	key := touchKey{tenant, session.ID}
-	if seen := s.touches.seen(key); seen.After(session.LastSeenAt) {
-		session.LastSeenAt = seen
-	}
-	if idle > 0 && now.Sub(session.LastSeenAt) >= idle {
+	if !found || !s.lookAt(tenant, hash, &session, now, idle) {
+		s.sessions.Drop(sessionKey{tenant, hash})
 		return gatehouse.Session{}, false, nil
 	}
-	if now.Sub(session.LastSeenAt) >= seenEvery {
-		session.LastSeenAt = now
-		s.touches.add(key, now)
-	}
+	s.sessions.Put(sessionKey{tenant, hash}, session)
 	return session, true, nil
 }
 

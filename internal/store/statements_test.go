@@ -119,7 +119,7 @@ func TestStatementsPrepare(t *testing.T) {
 	s := openTest(t)
 	err := s.writer.do(t.Context(), quick, func(a *act) error {
 		for name, text := range statements(t) {
-			if _, err := a.prepare(text); err != nil {
+			if _, err := a.file.prepare(text); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

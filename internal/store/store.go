@@ -110,7 +110,7 @@ func (s *Store) openFile(ctx context.Context, config Config, migrations []migrat
 	if err := migrate(ctx, fileMigrator{db.writer}, migrations, millis(config.Clock())); err != nil {
 		return err
 	}
-	if err := db.openReaders(ctx, config.Path, readers); err != nil {
+	if err := db.openReaders(config.Path, readers); err != nil {
 		return err
 	}
 	if err := s.startClock(db.writer, config); err != nil {

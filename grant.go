@@ -1,7 +1,6 @@
 package gatehouse
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"time"
@@ -10,32 +9,28 @@ import (
 )
 
 // GrantID names a grant. It is never shown; tokens carry the handle instead.
-// It begins with the time at which the grant was born, as the UUIDs of RFC 9562
-// §5.7 do: what is written together lies together, however many grants there are.
+// It begins with the time at which its authorization began, as the UUIDs of RFC
+// 9562 §5.7 do: what is written together lies together, however many grants there
+// are.
 type GrantID [16]byte
 
 // idTimeBytes is how many bytes of a GrantID are its time: milliseconds since
-// 1970. The others are random.
+// 1970. The others are of a hash.
 const idTimeBytes = 6
 
-// NewGrantID makes the id of a grant that is born now.
-func NewGrantID(now time.Time) GrantID {
-	var id GrantID
-	_, _ = rand.Read(id[idTimeBytes:])
-	PutTime(id[:], now)
+// GrantIDOf makes the id of the grant that is born of what began at a time and
+// has this hash. The same gives birth to the same grant, so that the key of the
+// grants refuses a second one.
+func GrantIDOf(began time.Time, hash [32]byte) GrantID {
+	id := GrantID(hash[:len(GrantID{})])
+	rest := binary.BigEndian.Uint64(id[:]) << (8 * idTimeBytes) >> (8 * idTimeBytes)
+	binary.BigEndian.PutUint64(id[:], uint64(began.UnixMilli())<<(64-8*idTimeBytes)|rest)
 	return id
 }
 
 // BornAt is the time in the id.
 func (id GrantID) BornAt() time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> (64 - 8*idTimeBytes)))
-}
-
-// PutTime makes a key of at least 8 bytes begin with a time, so that keys of
-// about the same time lie together in an index.
-func PutTime(key []byte, at time.Time) {
-	rest := binary.BigEndian.Uint64(key) << (8 * idTimeBytes) >> (8 * idTimeBytes)
-	binary.BigEndian.PutUint64(key, uint64(at.UnixMilli())<<(64-8*idTimeBytes)|rest)
 }
 
 func (id GrantID) String() string { return hex.EncodeToString(id[:]) }
@@ -144,9 +139,8 @@ type Circumstance struct {
 // CodeIssue is the birth of a grant: its row, the consent given with it and
 // the session it stands on, written in one act.
 type CodeIssue struct {
+	// Grant has the id of its interaction: one grant for each.
 	Grant Grant
-	// Origin is the SHA-256 of the interaction's id: one grant per origin.
-	Origin [32]byte
 	// Consents are remembered by this act; they join what the same user,
 	// client and resource already have.
 	Consents []Consent
@@ -159,8 +153,8 @@ type CodeIssue struct {
 // CodeIssued is the outcome of CodeIssue.
 type CodeIssued struct {
 	Outcome CodeOutcome
-	// Existing is the grant that the same origin gave birth to before, with
-	// outcome CodeExists.
+	// Existing is the grant of the same id that was born before, with outcome
+	// CodeExists.
 	Existing Grant
 }
 
@@ -181,6 +175,10 @@ const (
 type Redemption struct {
 	ID       GrantID
 	CodeHash []byte
+	// Handle, ClientID and Subject are the grant's, for what is told.
+	Handle   string
+	ClientID string
+	Subject  string
 	// Refresh is the first state of the chain; no Hash means that no refresh
 	// token is issued.
 	Refresh RefreshState

@@ -17,6 +17,8 @@ import (
 type authorizeStore interface {
 	Session(ctx context.Context, tenant gatehouse.TenantID, hash [32]byte, idle time.Duration) (gatehouse.Session, bool, error)
 	Consent(ctx context.Context, tenant gatehouse.TenantID, subject, clientID string) ([]gatehouse.Consent, error)
+	KnownSession(tenant gatehouse.TenantID, hash [32]byte, idle time.Duration) (gatehouse.Session, bool)
+	KnownConsent(tenant gatehouse.TenantID, subject, clientID string) ([]gatehouse.Consent, bool)
 	IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue gatehouse.CodeIssue) (gatehouse.CodeIssued, error)
 	AppendEvent(ctx context.Context, tenant gatehouse.TenantID, event gatehouse.Event) error
 }
@@ -94,6 +96,9 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 		return err
 	}
 	s.answerRefusals(r, client, in)
+	if issued, err := s.issueAtOnce(w, r, client, in); issued || err != nil {
+		return err
+	}
 	session, alive, err := s.session(r)
 	if err != nil {
 		return err
@@ -115,7 +120,7 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 		return acrUnmet()
 	}
 	in.Session, in.Subject = session.ID, session.Subject
-	ask, relied, err := s.mustAsk(r, client, in)
+	ask, relied, err := s.mustAsk(r, client, in, s.consents)
 	if err != nil {
 		return err
 	}
@@ -123,6 +128,47 @@ func (s *Server) decide(w http.ResponseWriter, r *endpoint.Request, in interacti
 		return s.askConsent(w, r, in)
 	}
 	return s.issueCode(w, r, client, in, session, gatehouse.CodeIssue{ReliesOn: relied})
+}
+
+// issueAtOnce answers with a code if nothing has to be asked by what is known of
+// the session and the consents. They may be out of date, but the act that issues
+// the code looks at them; whatever else comes of it is decided by decide anew.
+func (s *Server) issueAtOnce(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) (issued bool, err error) {
+	hash, given := s.sessionHash(r)
+	if !given {
+		return false, nil
+	}
+	session, known := s.Store.KnownSession(r.Tenant.ID, hash, r.Tenant.Settings.SessionIdleLifetime.Std())
+	if !known || in.ACREssential && !slices.Contains(in.ACRValues, session.ACR) {
+		return false, nil
+	}
+	if holds, err := s.loginHolds(r, in, session); !holds || err != nil {
+		return false, err
+	}
+	in.Session, in.Subject = session.ID, session.Subject
+	ask, relied, err := s.mustAsk(r, client, in, s.knownConsents)
+	if ask || err != nil {
+		return false, err
+	}
+	issue, secret := s.birth(r, in, session)
+	issue.ReliesOn = relied
+	outcome, err := s.Store.IssueCode(r.Context(), r.Tenant.ID, issue)
+	if err != nil || outcome.Outcome != gatehouse.CodeAccepted {
+		return false, err
+	}
+	s.respondCode(w, r, client, in, issue.Grant, secret)
+	return true, nil
+}
+
+// consents and knownConsents are where mustAsk has what the user allows the client from. What is not known is
+// as if it were not allowed.
+func (s *Server) consents(r *endpoint.Request, subject, clientID string) ([]gatehouse.Consent, error) {
+	return s.Store.Consent(r.Context(), r.Tenant.ID, subject, clientID)
+}
+
+func (s *Server) knownConsents(r *endpoint.Request, subject, clientID string) ([]gatehouse.Consent, error) {
+	consents, _ := s.Store.KnownConsent(r.Tenant.ID, subject, clientID)
+	return consents, nil
 }
 
 func (s *Server) askConsent(w http.ResponseWriter, r *endpoint.Request, in interaction.Interaction) error {
@@ -165,11 +211,18 @@ func (s *Server) registered(ctx context.Context, uris []string, uri string, clie
 
 // session returns the live session of the request's browser.
 func (s *Server) session(r *endpoint.Request) (gatehouse.Session, bool, error) {
-	value := s.Box.Session(r)
-	if value == "" {
+	hash, given := s.sessionHash(r)
+	if !given {
 		return gatehouse.Session{}, false, nil
 	}
-	return s.Store.Session(r.Context(), r.Tenant.ID, sha256.Sum256([]byte(value)), r.Tenant.Settings.SessionIdleLifetime.Std())
+	return s.Store.Session(r.Context(), r.Tenant.ID, hash, r.Tenant.Settings.SessionIdleLifetime.Std())
+}
+
+// sessionHash returns the hash under which the session of the request's cookie
+// is kept, if it has one.
+func (s *Server) sessionHash(r *endpoint.Request) (hash [32]byte, given bool) {
+	value := s.Box.Session(r)
+	return sha256.Sum256([]byte(value)), value != ""
 }
 
 // loginHolds says whether the session satisfies what the request asks of the
@@ -183,14 +236,15 @@ func (s *Server) loginHolds(r *endpoint.Request, in interaction.Interaction, ses
 
 // mustAsk says whether the consent page has to be shown, or on which remembered
 // consents it is that it has not.
-func (s *Server) mustAsk(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction) (ask bool, relied []gatehouse.Consent, err error) {
+func (s *Server) mustAsk(r *endpoint.Request, client gatehouse.Client, in interaction.Interaction,
+	consents func(r *endpoint.Request, subject, clientID string) ([]gatehouse.Consent, error)) (ask bool, relied []gatehouse.Consent, err error) {
 	switch {
 	case in.Prompts("consent") || client.AlwaysAsks(in.RedirectURI):
 		return true, nil, nil
 	case client.SkipConsent:
 		return false, nil, nil
 	}
-	remembered, err := s.Store.Consent(r.Context(), r.Tenant.ID, in.Subject, client.ID)
+	remembered, err := consents(r, in.Subject, client.ID)
 	if err != nil {
 		return false, nil, err
 	}

@@ -90,13 +90,9 @@ func (s *Server) shownTo(r *endpoint.Request, in interaction.Interaction) (gateh
 // issueCode gives birth to the grant and answers with its code. The same
 // interaction always gets the same answer while its code can be redeemed.
 func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, in interaction.Interaction, session gatehouse.Session, issue gatehouse.CodeIssue) error {
-	keys := s.grantKeys(r.Tenant.ID)
-	grant := s.newGrant(r, in, session)
-	codeSecret, _ := keys.codeSecret(grant.Code.KeyID, grant.ID, in.ID)
-	hash := sha256.Sum256(codeSecret)
-	grant.Code.Hash = hash[:]
-
-	issue.Grant, issue.Origin, issue.By = grant, in.Origin(), r.Circumstance()
+	born, codeSecret := s.birth(r, in, session)
+	grant := born.Grant
+	issue.Grant, issue.By = grant, born.By
 	issued, err := s.Store.IssueCode(r.Context(), r.Tenant.ID, issue)
 	if err != nil {
 		return err
@@ -108,21 +104,36 @@ func (s *Server) issueCode(w http.ResponseWriter, r *endpoint.Request, client ga
 		return s.askConsent(w, r, in)
 	case gatehouse.CodeExists:
 		var again bool
-		if grant, codeSecret, again = s.sameCode(in, session, keys, issued.Existing); !again {
+		if grant, codeSecret, again = s.sameCode(in, session, s.grantKeys(r.Tenant.ID), issued.Existing); !again {
 			s.Pages.Finished(w, r)
 			return nil
 		}
 	}
-	code, _ := keys.code(grant.Code.KeyID, grant.ID, codeSecret)
-	s.respond(w, r, client, in, []oauth.Param{{Name: "code", Value: code}})
+	s.respondCode(w, r, client, in, grant, codeSecret)
 	return nil
+}
+
+// respondCode answers with the code of a grant.
+func (s *Server) respondCode(w http.ResponseWriter, r *endpoint.Request, client gatehouse.Client, in interaction.Interaction, grant gatehouse.Grant, codeSecret []byte) {
+	code, _ := s.grantKeys(r.Tenant.ID).code(grant.Code.KeyID, grant.ID, codeSecret)
+	s.respond(w, r, client, in, []oauth.Param{{Name: "code", Value: code}})
+}
+
+// birth prepares the birth of the interaction's grant, and returns the secret of
+// its code.
+func (s *Server) birth(r *endpoint.Request, in interaction.Interaction, session gatehouse.Session) (gatehouse.CodeIssue, []byte) {
+	grant := s.newGrant(r, in, session)
+	codeSecret, _ := s.grantKeys(r.Tenant.ID).codeSecret(grant.Code.KeyID, grant.ID, in.ID)
+	hash := sha256.Sum256(codeSecret)
+	grant.Code.Hash = hash[:]
+	return gatehouse.CodeIssue{Grant: grant, By: r.Circumstance()}, codeSecret
 }
 
 func (s *Server) newGrant(r *endpoint.Request, in interaction.Interaction, session gatehouse.Session) gatehouse.Grant {
 	keys := s.grantKeys(r.Tenant.ID)
 	now, settings := s.Store.Now(), r.Tenant.Settings
 	grant := gatehouse.Grant{
-		ID:       gatehouse.NewGrantID(now),
+		ID:       in.GrantID(),
 		ClientID: in.ClientID, Subject: session.Subject, SessionID: session.ID,
 		Scope: in.Scope, Resources: in.Resources, Claims: in.Claims,
 		RedirectURI: in.RedirectURI, RedirectURISent: in.RedirectURISent,

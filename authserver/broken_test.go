@@ -291,7 +291,7 @@ func TestWhenStorageFails(t *testing.T) {
 	}{
 		{"metadata", "Resources", get("/.well-known/openid-configuration"), 200},
 		{"authorize", "Client OnIssuerHost Resources Session Consent IssueCode", get(request("state", "s")), 303},
-		{"authorize, silently", "Client OnIssuerHost Resources Session Consent IssueCode", get(request("prompt", "none")), 303},
+		{"authorize, silently, as is known", "Client OnIssuerHost Resources IssueCode", get(request("prompt", "none")), 303},
 		{"authorize by POST", "Client OnIssuerHost Resources", func() gatehousetest.Answer { return b.ask(http.MethodPost, "/authorize", "", s.values(request())) }, 303},
 		{"deny", "Client OnIssuerHost Session AppendEvent", func() gatehousetest.Answer {
 			return b.ask(http.MethodPost, "/consent", "", consent.With("decision", "deny"))

@@ -27,8 +27,8 @@ func (s *Server) redeemCode(c *call) (minted, error) {
 	if err != nil {
 		return minted{}, s.unlessReplayed(c, code, err)
 	}
-	redemption := gatehouse.Redemption{ID: grant.ID, CodeHash: code.hash, AccessUntil: m.until, SessionID: grant.SessionID,
-		TellLogout: c.Client.BackchannelLogoutURI != ""}
+	redemption := gatehouse.Redemption{ID: grant.ID, Handle: grant.Handle, ClientID: grant.ClientID, Subject: grant.Subject, SessionID: grant.SessionID,
+		CodeHash: code.hash, AccessUntil: m.until, TellLogout: c.Client.BackchannelLogoutURI != ""}
 	if c.Client.MayUse(gatehouse.GrantRefreshToken) {
 		keys := s.grantKeys(c.tenant())
 		first, state := keys.firstRefresh(grant.ID)

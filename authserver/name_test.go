@@ -99,15 +99,18 @@ func TestNamesOfGrants(t *testing.T) {
 func TestHandlesOfASecondLieTogether(t *testing.T) {
 	keys, other := namesOf(t, "default"), namesOf(t, "other")
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
-	first := keys.handle(gatehouse.NewGrantID(at))
+	born := func(at time.Time, of string) gatehouse.GrantID {
+		return gatehouse.GrantIDOf(at, sha256.Sum256([]byte(of)))
+	}
+	first := keys.handle(born(at, "first"))
 	const near = 5 // characters that stand for the second alone
 	for name, row := range map[string]struct {
 		handle string
 		alike  bool
 	}{
-		"the same second": {keys.handle(gatehouse.NewGrantID(at.Add(999 * time.Millisecond))), true},
-		"the next second": {keys.handle(gatehouse.NewGrantID(at.Add(time.Second))), false},
-		"another tenant":  {other.handle(gatehouse.NewGrantID(at)), false},
+		"the same second": {keys.handle(born(at.Add(999*time.Millisecond), "second")), true},
+		"the next second": {keys.handle(born(at.Add(time.Second), "first")), false},
+		"another tenant":  {other.handle(born(at, "first")), false},
 	} {
 		if (row.handle[:near] == first[:near]) != row.alike || row.handle == first {
 			t.Errorf("%s: %s beside %s", name, row.handle, first)

@@ -130,13 +130,10 @@ func (in Interaction) Accepts(session gatehouse.Session) bool {
 	return in.MaxAge == nil || in.Start.Sub(session.AuthTime) <= time.Duration(*in.MaxAge)*time.Second
 }
 
-// Origin is what a grant born of this interaction keeps of it: one origin has
-// one grant, and the row alone does not tell the interaction's id. It begins
-// with the interaction's start, so that new ones lie together in the index.
-func (in Interaction) Origin() [32]byte {
-	origin := sha256.Sum256(append([]byte("interaction "), in.ID[:]...))
-	gatehouse.PutTime(origin[:], in.Start)
-	return origin
+// GrantID is the id of the grant that is born of this interaction: one, however
+// often its form is sent. It tells nobody the interaction's own id.
+func (in Interaction) GrantID() gatehouse.GrantID {
+	return gatehouse.GrantIDOf(in.Start, sha256.Sum256(append([]byte("interaction "), in.ID[:]...)))
 }
 
 // rings derives keys per tenant and purpose.

@@ -97,8 +97,11 @@ func TestSealAndOpen(t *testing.T) {
 	if again, _ := d.Seal(d.asked("default"), in); again == sealed {
 		t.Error("sealed twice alike")
 	}
-	if in.Origin() != got.Origin() || in.Origin() == New(d.now).Origin() {
-		t.Error("the origin is not that of the interaction")
+	if in.GrantID() != got.GrantID() || in.GrantID() == New(d.now).GrantID() {
+		t.Error("the grant's id is not that of the interaction")
+	}
+	if id := in.GrantID(); !id.BornAt().Equal(in.Start.Truncate(time.Millisecond)) || bytes.Contains(id[:], in.ID[:10]) {
+		t.Errorf("the grant's id is %v, of the interaction %x that began at %v", id, in.ID, in.Start)
 	}
 }
 

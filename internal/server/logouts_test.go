@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -73,12 +74,12 @@ func queueLogout(t *testing.T, s *Server, uri, name string) {
 	now := s.store.Now()
 	must(s.store.CreateSession(ctx, tenant, [32]byte([]byte(strings.Repeat(name, 32))), gatehouse.Session{ID: name, Subject: name, AuthTime: now, ExpiresAt: now.Add(time.Hour)}, nil, gatehouse.Circumstance{}))
 	grant := gatehouse.Grant{
-		ID: gatehouse.NewGrantID(now), Handle: name, ClientID: "web", Subject: name, SessionID: name, Scope: []string{"openid"}, ExpiresAt: now.Add(time.Hour),
+		ID: gatehouse.GrantIDOf(now, sha256.Sum256([]byte(name))), Handle: name, ClientID: "web", Subject: name, SessionID: name, Scope: []string{"openid"}, ExpiresAt: now.Add(time.Hour),
 		Code: gatehouse.CodeState{Hash: []byte(name), ExpiresAt: now.Add(time.Minute)},
 	}
-	issued, err := s.store.IssueCode(ctx, tenant, gatehouse.CodeIssue{Grant: grant, Origin: [32]byte([]byte(strings.Repeat(name, 32)))})
+	issued, err := s.store.IssueCode(ctx, tenant, gatehouse.CodeIssue{Grant: grant})
 	must(issued.Outcome == gatehouse.CodeAccepted, err)
-	redeemed, err := s.store.RedeemCode(ctx, tenant, gatehouse.Redemption{ID: grant.ID, CodeHash: grant.Code.Hash, AccessUntil: now.Add(time.Minute), SessionID: name, TellLogout: true})
+	redeemed, err := s.store.RedeemCode(ctx, tenant, gatehouse.Redemption{ID: grant.ID, Handle: name, ClientID: "web", Subject: name, CodeHash: grant.Code.Hash, AccessUntil: now.Add(time.Minute), SessionID: name, TellLogout: true})
 	must(redeemed == gatehouse.RedeemAccepted, err)
 	must(s.store.EndSession(ctx, tenant, name, gatehouse.EndedByLogout, gatehouse.Circumstance{}))
 }

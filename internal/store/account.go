@@ -78,7 +78,7 @@ func (a *act) endSessionsAndGrants(text string, key any, reason gatehouse.EndRea
 		return 0, err
 	}
 	for _, session := range ended {
-		if _, err := a.endGrants(sqlEndGrantsOfSession, reason, cause, session.id); err != nil {
+		if _, err := a.endGrants(sqlEndGrantsOfSession, reason, cause, session.id, session.subject); err != nil {
 			return 0, err
 		}
 	}

@@ -3,97 +3,52 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// connection is one connection. One goroutine uses it at a time.
+// connection is one connection, to PostgreSQL or to a file of SQLite. One goroutine uses it at a time.
 type connection struct {
-	conn *sql.Conn
+	conn *sql.Conn // PostgreSQL's
 	// ctx bounds its statements. On SQLite nothing does: they are short, and a cancelled one would
 	// take its neighbours in the batch along.
-	ctx context.Context
-	// prepared are its statements on SQLite; PostgreSQL's driver keeps them by itself.
-	prepared map[string]*sql.Stmt
+	ctx  context.Context
+	file *file // SQLite's, nil with PostgreSQL
 	// ahead, on PostgreSQL, is what goes before the next statement; answered says that something of
 	// the transaction was, failed that it may not even have begun.
 	ahead            *pgx.Batch
 	answered, failed bool
 }
 
-func newConnection(ctx context.Context, db *sql.DB) (*connection, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &connection{conn: conn, ctx: context.Background(), prepared: make(map[string]*sql.Stmt)}, nil
-}
-
-func (c *connection) close() error {
-	var errs []error
-	for _, stmt := range c.prepared {
-		errs = append(errs, stmt.Close())
-	}
-	return errors.Join(append(errs, c.conn.Close())...)
-}
-
-func (c *connection) prepare(text string) (*sql.Stmt, error) {
-	if stmt, ok := c.prepared[text]; ok {
-		return stmt, nil
-	}
-	stmt, err := c.conn.PrepareContext(c.ctx, text)
-	if err != nil {
-		return nil, fmt.Errorf("preparing %q: %w", text, err)
-	}
-	c.prepared[text] = stmt
-	return stmt, nil
-}
-
 // exec returns how many rows were changed.
 func (c *connection) exec(text string, args ...any) (int64, error) {
+	if c.file != nil {
+		return c.file.exec(text, args)
+	}
 	if c.ahead != nil {
 		c.later(text, args...)
 		_, answer, err := c.sendAhead()
 		return answer.RowsAffected(), err
 	}
-	result, err := c.execute(text, args)
+	if c.failed {
+		return 0, errNotCommitted
+	}
+	result, err := c.conn.ExecContext(c.ctx, text, storable(args)...)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-func (c *connection) execute(text string, args []any) (sql.Result, error) {
-	if c.failed {
-		return nil, errNotCommitted
+// execOr tries one statement and, if that changed nothing, another with the same arguments. It says
+// whether one of them changed something.
+func (c *connection) execOr(first, second string, args []any) (bool, error) {
+	changed, err := c.exec(first, args...)
+	if err == nil && changed == 0 {
+		changed, err = c.exec(second, args...)
 	}
-	if c.prepared == nil {
-		return c.conn.ExecContext(c.ctx, text, storable(args)...)
-	}
-	stmt, err := c.prepare(text)
-	if err != nil {
-		return nil, err
-	}
-	return stmt.ExecContext(c.ctx, args...)
-}
-
-func (c *connection) query(text string, args []any) (*sql.Rows, error) {
-	if c.prepared == nil {
-		if err := c.catchUp(); err != nil {
-			return nil, err
-		}
-		if c.failed {
-			return nil, errNotCommitted
-		}
-		return c.conn.QueryContext(c.ctx, text, storable(args)...)
-	}
-	stmt, err := c.prepare(text)
-	if err != nil {
-		return nil, err
-	}
-	return stmt.QueryContext(c.ctx, args...)
+	return changed > 0, err
 }
 
 // one scans the first row into dest and says whether there was one.
@@ -110,7 +65,13 @@ func (c *connection) one(text string, dest []any, args ...any) (found bool, err 
 
 // each calls row for every row, to the end: a statement that changes rows has then changed all.
 func (c *connection) each(text string, row func(scan func(dest ...any) error) error, args ...any) error {
-	rows, err := c.query(text, args)
+	if c.file != nil {
+		return c.file.each(text, row, args)
+	}
+	if err := c.catchUp(); err != nil {
+		return err
+	}
+	rows, err := c.conn.QueryContext(c.ctx, text, storable(args)...)
 	if err != nil {
 		return err
 	}

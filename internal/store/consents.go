@@ -37,21 +37,9 @@ func (c *connection) consentScope(tenant gatehouse.TenantID, subject, clientID, 
 	return strings.Fields(text), found, err
 }
 
-// consented says whether the user still allows the client all of it. Who withdraws a consent
-// seizes the user, whom the act must hold.
-func (a *act) consented(subject, clientID string, consents []gatehouse.Consent) (bool, error) {
-	for _, consent := range consents {
-		scope, found, err := a.consentScope(a.tenant, subject, clientID, consent.Resource)
-		if err != nil || !found || !scope.Covers(consent.Scope) {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // Consent returns what a user allowed a client, one for each resource.
 func (s *Store) Consent(ctx context.Context, tenant gatehouse.TenantID, subject, clientID string) ([]gatehouse.Consent, error) {
-	return read(ctx, s, "reading consents", func(c *connection) (consents []gatehouse.Consent, err error) {
+	consents, err := read(ctx, s, "reading consents", func(c *connection) (consents []gatehouse.Consent, err error) {
 		err = c.each(sqlConsents, func(scan func(...any) error) error {
 			var consent gatehouse.Consent
 			var scope string
@@ -64,6 +52,10 @@ func (s *Store) Consent(ctx context.Context, tenant gatehouse.TenantID, subject,
 		}, tenant, subject, clientID)
 		return consents, err
 	})
+	if err == nil {
+		s.consents.Put(consentKey{tenant, subject, clientID}, consents)
+	}
+	return consents, err
 }
 
 // WithdrawConsent forgets what a user allowed a client, ends their grants, and says whether there

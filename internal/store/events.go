@@ -15,31 +15,46 @@ const failedLoginSpan = 10 * time.Minute
 
 // tell writes an event of the act. kind is taken if the event has none; details are pairs.
 func (a *act) tell(event gatehouse.Event, kind gatehouse.EventKind, details ...string) error {
-	return a.tellJoined(event, kind, nil, details...)
+	return a.tellJoined(event, kind, "", details...)
 }
 
-// tellJoined counts the event on an earlier one that was told with the same joins.
-func (a *act) tellJoined(event gatehouse.Event, kind gatehouse.EventKind, joins any, details ...string) error {
+// tellJoined counts the event on an earlier one that was told with the same joins, if it has any.
+func (a *act) tellJoined(event gatehouse.Event, kind gatehouse.EventKind, joins string, details ...string) error {
 	if event.Kind == "" {
 		event.Kind = kind
 	}
-	detail := make(map[string]string, len(event.Detail)+len(details)/2)
-	for name, value := range event.Detail {
-		detail[name] = value
-	}
-	for i := 0; i+1 < len(details); i += 2 {
-		detail[details[i]] = details[i+1]
-	}
-	text, err := recordText(detail)
+	text, err := detailText(event.Detail, details)
 	if err != nil {
 		return err
 	}
-	a.finally(sqlAddEvent, func(seq int64, _ time.Time) []any {
-		now := millis(a.now)
-		return []any{a.tenant, seq, now, string(event.Kind), event.Subject, event.ClientID, event.Grant, event.SessionID,
-			clip(event.By.Address), clip(event.By.UserAgent), clip(event.By.RequestID), event.Actor, max(event.Count, 1), now, text, joins}
+	statement := sqlAddEvent
+	if joins != "" {
+		statement = sqlJoinEvent
+	}
+	a.finally(statement, func(seq int64, _ time.Time) []any {
+		args := append(make([]any, 0, 15), a.tenant, seq, millis(a.now), string(event.Kind), event.Subject, event.ClientID, event.Grant, event.SessionID,
+			clip(event.By.Address), clip(event.By.UserAgent), clip(event.By.RequestID), event.Actor, max(event.Count, 1), text)
+		if joins != "" {
+			args = append(args, joins)
+		}
+		return args
 	})
 	return nil
+}
+
+// detailText is a record of an event's own details and of further ones, in pairs.
+func detailText(own map[string]string, further []string) (string, error) {
+	if len(own) == 0 && len(further) == 0 {
+		return "{}", nil
+	}
+	detail := make(map[string]string, len(own)+len(further)/2)
+	for name, value := range own {
+		detail[name] = value
+	}
+	for i := 0; i+1 < len(further); i += 2 {
+		detail[further[i]] = further[i+1]
+	}
+	return recordText(detail)
 }
 
 // AppendEvent records what happened outside the store's own acts. Seq and the times are the

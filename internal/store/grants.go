@@ -3,8 +3,10 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"gatehouse"
@@ -57,7 +59,7 @@ func (s *Store) Grant(ctx context.Context, tenant gatehouse.TenantID, id gatehou
 	return grant, found, err
 }
 
-// IssueCode gives birth to a grant, unless its origin already did (CodeExists) or its client, user
+// IssueCode gives birth to a grant, unless it was born already (CodeExists) or its client, user
 // or session has ended (CodeWithdrawn), or a consent that it relies on is gone (CodeUnconsented).
 // Consents are remembered with it. That its session was seen, Session told.
 // CreatedAt and LastUsedAt are the store's.
@@ -80,24 +82,27 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		}
 		g.CreatedAt = a.now
 		now := millis(a.now)
+		may, consented, err := a.mayIssue(g, issue.ReliesOn)
+		if err != nil {
+			return none, err
+		}
+		if !may || !consented {
+			outcome := gatehouse.CodeUnconsented
+			if !may {
+				outcome = gatehouse.CodeWithdrawn
+			}
+			return a.existingOr(g.ID, outcome)
+		}
 		leavesAt := max(millis(g.Code.ExpiresAt.Add(skew)), millis(a.now.Add(unredeemedKept)))
 		born, err := a.exec(sqlIssueCode, a.tenant, g.ID[:], g.Handle, g.ClientID, g.Subject, g.SessionID, g.Scope.String(),
 			listText(g.Resources), g.RedirectURI, bit(g.RedirectURISent), g.CodeChallenge, g.Nonce, millis(g.AuthTime), listText(g.AMR),
-			g.ACR, int64(g.Code.KeyID), g.Code.Hash, millis(g.Code.ExpiresAt), issue.Origin[:], bit(g.Offline()), now,
-			millis(g.ExpiresAt), leavesAt, now, []byte{}, claims)
+			g.ACR, int64(g.Code.KeyID), g.Code.Hash, millis(g.Code.ExpiresAt), bit(g.Offline()), now,
+			millis(g.ExpiresAt), leavesAt, []byte{}, claims)
 		if err != nil {
 			return none, err
 		}
 		if born == 0 {
-			issued := gatehouse.CodeIssued{Outcome: gatehouse.CodeExists}
-			exists, err := a.one(sqlGrantOfOrigin, grantDest(&issued.Existing), a.tenant, issue.Origin[:])
-			if err == nil && !exists {
-				issued = gatehouse.CodeIssued{Outcome: gatehouse.CodeWithdrawn}
-			}
-			return issued, err
-		}
-		if consented, err := a.consented(g.Subject, g.ClientID, issue.ReliesOn); err != nil || !consented {
-			return gatehouse.CodeIssued{Outcome: gatehouse.CodeUnconsented}, undone(err)
+			return a.existingOr(g.ID, gatehouse.CodeWithdrawn)
 		}
 		event := gatehouse.Event{Subject: g.Subject, ClientID: g.ClientID, Grant: g.Handle, SessionID: g.SessionID, By: issue.By}
 		if err := a.consent(issue.Consents, event); err != nil {
@@ -109,6 +114,36 @@ func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue 
 		s.keepTerms(tenant, termsOf(g)) // the redemption follows at once
 	}
 	return issued, err
+}
+
+// mayIssue says whether a grant may be born of its session, for its client and user, and whether the
+// user still allows the client what is relied on. Who ends either or withdraws a consent seizes the client or the
+// user, whom the act must hold.
+func (a *act) mayIssue(g gatehouse.Grant, reliesOn []gatehouse.Consent) (may, consented bool, err error) {
+	covered := 0
+	err = a.each(sqlMayIssue, func(scan func(...any) error) error {
+		may = true
+		var resource, scope sql.NullString
+		if err := scan(&resource, &scope); err != nil || !resource.Valid {
+			return err
+		}
+		for _, part := range reliesOn {
+			if part.Resource == resource.String && oauth.Scope(strings.Fields(scope.String)).Covers(part.Scope) {
+				covered++
+			}
+		}
+		return nil
+	}, a.tenant, g.SessionID, g.Subject, g.ClientID, millis(a.now))
+	return may, covered == len(reliesOn), err
+}
+
+// existingOr is the outcome for a grant that is there, or else another.
+func (a *act) existingOr(id gatehouse.GrantID, otherwise gatehouse.CodeOutcome) (gatehouse.CodeIssued, error) {
+	existing, found, err := a.connection.grant(a.tenant, id)
+	if err != nil || !found {
+		return gatehouse.CodeIssued{Outcome: otherwise}, err
+	}
+	return gatehouse.CodeIssued{Outcome: gatehouse.CodeExists, Existing: existing}, nil
 }
 
 // CountWrongVerifier counts a wrong code_verifier that came with everything else right, on a code
@@ -148,24 +183,20 @@ func (s *Store) RedeemCode(ctx context.Context, tenant gatehouse.TenantID, redem
 				return 0, err
 			}
 		}
-		refresh, hasRefresh := redemption.Refresh, int64(0)
-		if len(refresh.Hash) > 0 {
-			hasRefresh = 1
-		}
-		event := gatehouse.Event{By: redemption.By}
-		accepted, err := a.one(sqlRedeemCode, []any{&event.Grant, &event.ClientID, &event.Subject, &event.SessionID},
-			a.tenant, redemption.ID[:], redemption.CodeHash, millis(a.now),
+		refresh := redemption.Refresh
+		accepted, err := a.execOr(sqlRedeemInPlace, sqlRedeemCode, []any{a.tenant, redemption.ID[:], redemption.CodeHash, millis(a.now),
 			int64(refresh.Generation), int64(refresh.KeyID), blob(refresh.Hash), blob(refresh.Salt), millis(redemption.AccessUntil),
-			millis(redemption.AccessUntil.Add(skew)), hasRefresh, gatehouse.MaxWrongVerifiers, redemption.SessionID)
+			millis(redemption.AccessUntil.Add(skew)), gatehouse.MaxWrongVerifiers, redemption.SessionID})
 		if err != nil {
 			return 0, err
 		}
 		if accepted && redemption.TellLogout {
-			if _, err := a.exec(sqlAddLogoutNotice, a.tenant, event.SessionID, event.ClientID, event.Subject, millis(a.now)); err != nil {
+			if _, err := a.exec(sqlAddLogoutNotice, a.tenant, redemption.SessionID, redemption.ClientID, redemption.Subject, millis(a.now)); err != nil {
 				return 0, err
 			}
 		}
 		if accepted {
+			event := gatehouse.Event{Subject: redemption.Subject, ClientID: redemption.ClientID, Grant: redemption.Handle, SessionID: redemption.SessionID, By: redemption.By}
 			return gatehouse.RedeemAccepted, a.tell(event, gatehouse.EventCodeRedeemed)
 		}
 		return a.classifyRedemption(redemption)

@@ -30,14 +30,11 @@ func (s *Store) RotateRefresh(ctx context.Context, tenant gatehouse.TenantID, ro
 		args := []any{a.tenant, rotation.ID[:], int64(rotation.Presented), rotation.PresentedHash,
 			millis(a.now), int64(next.Generation), int64(next.KeyID), next.Hash, blob(next.Salt), millis(rotation.AccessUntil),
 			millis(rotation.AccessUntil.Add(skew)), rotation.Idle.Milliseconds(), rotation.SessionID}
-		rotated, err := a.exec(sqlRotateInPlace, args...)
-		if err == nil && rotated == 0 {
-			rotated, err = a.exec(sqlRotate, args...)
-		}
+		accepted, err := a.execOr(sqlRotateInPlace, sqlRotate, args)
 		if err != nil {
 			return gatehouse.Rotated{}, err
 		}
-		if rotated > 0 {
+		if accepted {
 			return gatehouse.Rotated{Outcome: gatehouse.RotateAccepted, Current: next}, nil
 		}
 		return a.classifyRotation(rotation)

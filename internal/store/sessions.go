@@ -63,7 +63,7 @@ func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gate
 		if r.subject == session.Subject {
 			err = a.moveSession(r.id, session)
 		} else if err = a.notifyLogout(replaced[i : i+1]); err == nil {
-			_, err = a.endGrants(sqlEndGrantsOfSession, gatehouse.EndedByNewLogin, cause, r.id)
+			_, err = a.endGrants(sqlEndGrantsOfSession, gatehouse.EndedByNewLogin, cause, r.id, r.subject)
 		}
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func (a *act) replaceSession(old [32]byte, session gatehouse.Session, cause gate
 
 // moveSession has what stood on a session stand on the one that takes its place.
 func (a *act) moveSession(old string, session gatehouse.Session) error {
-	if _, err := a.exec(sqlMoveGrants, a.tenant, old, session.ID); err != nil {
+	if _, err := a.exec(sqlMoveGrants, a.tenant, old, session.ID, session.Subject); err != nil {
 		return err
 	}
 	_, err := a.exec(sqlMoveLogoutNotices, a.tenant, old, session.ID, millis(session.ExpiresAt))
@@ -91,20 +91,14 @@ func (s *Store) Session(ctx context.Context, tenant gatehouse.TenantID, hash [32
 		found, err = c.one(sqlSession, sessionDest(&session), tenant, hash[:], millis(now))
 		return session, err
 	})
-	if err != nil || !found {
+	if err != nil {
 		return gatehouse.Session{}, false, err
 	}
-	key := touchKey{tenant, session.ID}
-	if seen := s.touches.seen(key); seen.After(session.LastSeenAt) {
-		session.LastSeenAt = seen
-	}
-	if idle > 0 && now.Sub(session.LastSeenAt) >= idle {
+	if !found || !s.lookAt(tenant, hash, &session, now, idle) {
+		s.sessions.Drop(sessionKey{tenant, hash})
 		return gatehouse.Session{}, false, nil
 	}
-	if now.Sub(session.LastSeenAt) >= seenEvery {
-		session.LastSeenAt = now
-		s.touches.add(key, now)
-	}
+	s.sessions.Put(sessionKey{tenant, hash}, session)
 	return session, true, nil
 }
 
@@ -117,7 +111,7 @@ func (s *Store) EndSession(ctx context.Context, tenant gatehouse.TenantID, sessi
 		if err != nil || len(ended) == 0 {
 			return false, err
 		}
-		_, err = a.endGrants(sqlEndGrantsOfSession, reason, cause, sessionID)
+		_, err = a.endGrants(sqlEndGrantsOfSession, reason, cause, sessionID, ended[0].subject)
 		return err == nil, err
 	})
 }

@@ -5,6 +5,7 @@ package store
 const (
 	// The newest grant of a client in a session: $4 now.
 	sqlGrantOfSession = `SELECT ` + columnsOfGrant + ` FROM grants WHERE tenant = $1 AND session_id = $2 AND client_id = $3
+		AND subject = (SELECT subject FROM sessions WHERE tenant = $1 AND id = $2)
 		AND redeemed_at > 0 AND ended_at = 0 AND expires_at > $4 ORDER BY created_at DESC, id LIMIT 1`
 
 	// $3 subject, $4 until when the token lives, $5 now, $6 the oldest time of being seen that counts, 0 for any.

@@ -10,34 +10,38 @@ const (
 
 	sqlGrant         = `SELECT ` + columnsOfGrant + ` FROM grants WHERE tenant = $1 AND id = $2`
 	sqlGrantOfHandle = `SELECT ` + columnsOfGrant + ` FROM grants WHERE tenant = $1 AND handle = $2`
-	sqlGrantOfOrigin = `SELECT ` + columnsOfGrant + ` FROM grants WHERE tenant = $1 AND origin = $2`
 
-	// $4 client, $5 subject, $6 session, $24 now.
+	// A session of a user for whom a client may be issued a code, with what they allowed it, one row at
+	// least: $2 session, $3 subject, $4 client, $5 now.
+	sqlMayIssue = `SELECT consents.resource, consents.scope FROM sessions
+			LEFT JOIN consents ON consents.tenant = $1 AND consents.subject = $3 AND consents.client_id = $4
+		WHERE sessions.tenant = $1 AND sessions.id = $2 AND sessions.subject = $3 AND sessions.ended_at = 0 AND sessions.expires_at > $5
+			AND EXISTS (SELECT 1 FROM clients WHERE tenant = $1 AND id = $4 AND disabled_at = 0)
+			AND EXISTS (SELECT 1 FROM users WHERE tenant = $1 AND subject = $3 AND disabled_at = 0)`
+	// $20 now. The column origin is of the time when ids were random.
 	sqlIssueCode = `INSERT INTO grants (tenant, id, handle, client_id, subject, session_id, scope, resources, redirect_uri,
 			redirect_uri_sent, code_challenge, nonce, auth_time, amr, acr, code_key_id, code_hash, code_expires_at,
-			origin, offline, created_at, expires_at, leaves_at, last_used_at,
-			redeemed_at, wrong_verifiers, generation, refresh_key_id, refresh_hash, refresh_salt, rotated_at, redeliveries,
-			access_until, ended_at, end_reason, claims)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-			0, 0, 0, 0, $25, $25, 0, 0, 0, 0, '', $26
-		WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = $1 AND id = $4 AND disabled_at = 0)
-			AND EXISTS (SELECT 1 FROM users WHERE tenant = $1 AND subject = $5 AND disabled_at = 0)
-			AND EXISTS (SELECT 1 FROM sessions WHERE tenant = $1 AND id = $6 AND subject = $5 AND ended_at = 0 AND expires_at > $24)
-		ON CONFLICT (tenant, origin) DO NOTHING`
+			offline, created_at, expires_at, leaves_at, refresh_hash, claims, origin, last_used_at,
+			redeemed_at, wrong_verifiers, generation, refresh_key_id, refresh_salt, rotated_at, redeliveries,
+			access_until, ended_at, end_reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $2, $20,
+			0, 0, 0, 0, $23, 0, 0, 0, 0, '')
+		ON CONFLICT DO NOTHING`
 
 	// A client and user who may use a grant, as a condition on its row.
 	whereEnabled = ` AND EXISTS (SELECT 1 FROM clients WHERE clients.tenant = $1 AND clients.id = grants.client_id AND clients.disabled_at = 0)
 			AND EXISTS (SELECT 1 FROM users WHERE users.tenant = $1 AND users.subject = grants.subject AND users.disabled_at = 0)`
 
-	// $4 now, $9 access_until, $10 when the row may leave if nothing longer is known.
-	// $13 the session that the grant was read with, '' for any.
-	sqlRedeemCode = `UPDATE grants SET redeemed_at = $4, last_used_at = $4, generation = $5, refresh_key_id = $6, refresh_hash = $7,
+	// $4 now, $9 access_until, $10 when the row may leave for its sake.
+	// $12 the session that the grant was read with, '' for any.
+	setRedeemed = `UPDATE grants SET redeemed_at = $4, last_used_at = $4, generation = $5, refresh_key_id = $6, refresh_hash = $7,
 			refresh_salt = $8, rotated_at = $4,
-			access_until = CASE WHEN access_until > $9 THEN access_until ELSE $9 END,
-			leaves_at = CASE WHEN CAST($11 AS BIGINT) = 1 AND expires_at > $10 THEN expires_at WHEN leaves_at > $10 THEN leaves_at ELSE $10 END
-		WHERE tenant = $1 AND id = $2 AND code_hash = $3 AND redeemed_at = 0 AND ended_at = 0 AND code_expires_at > $4
-			AND wrong_verifiers < $12 AND ($13 = '' OR session_id = $13)` + whereEnabled + `
-		RETURNING handle, client_id, subject, session_id`
+			access_until = CASE WHEN access_until > $9 THEN access_until ELSE $9 END`
+	whereRedeemable = ` WHERE tenant = $1 AND id = $2 AND code_hash = $3 AND redeemed_at = 0 AND ended_at = 0 AND code_expires_at > $4
+			AND wrong_verifiers < $11 AND ($12 = '' OR session_id = $12)` + whereEnabled
+	// Nearly always the row stays long enough as it is, or is moved on by the sweep: then no index is touched.
+	sqlRedeemInPlace = setRedeemed + whereRedeemable + ` AND leaves_at >= $10`
+	sqlRedeemCode    = setRedeemed + `, leaves_at = CASE WHEN leaves_at > $10 THEN leaves_at ELSE $10 END` + whereRedeemable
 	sqlWrongVerifier = `UPDATE grants SET wrong_verifiers = wrong_verifiers + 1
 		WHERE tenant = $1 AND id = $2 AND redeemed_at = 0 AND ended_at = 0 AND code_expires_at > $3
 		RETURNING ` + columnsOfGrant
@@ -51,9 +55,8 @@ const (
 	whereCurrent = ` WHERE tenant = $1 AND id = $2 AND generation = $3 AND refresh_hash = $4 AND ended_at = 0 AND expires_at > $5
 			AND (CAST($12 AS BIGINT) = 0 OR last_used_at + $12 > $5)
 			AND ($13 = '' OR session_id = $13)` + whereEnabled
-	// Nearly always the row stays long enough as it is: then no index is touched.
 	sqlRotateInPlace = setRotated + whereCurrent + ` AND leaves_at >= $11`
-	sqlRotate        = setRotated + `, leaves_at = CASE WHEN leaves_at > $11 THEN leaves_at ELSE $11 END` + whereCurrent
+	sqlRotate        = setRotated + `, leaves_at = CASE WHEN expires_at > $11 THEN expires_at ELSE $11 END` + whereCurrent
 
 	sqlRedeliver = `UPDATE grants SET redeliveries = redeliveries + 1, last_used_at = $3,
 			access_until = CASE WHEN access_until > $4 THEN access_until ELSE $4 END,
@@ -74,13 +77,18 @@ const (
 	sqlEndGrant           = setEnded + ` AND id = $2` + returningEnded
 	sqlEndGrantsOfUser    = setEnded + ` AND subject = $2` + andLive + returningEnded
 	sqlEndGrantsOfClient  = setEnded + ` AND client_id = $2` + andLive + returningEnded
-	sqlEndGrantsOfSession = setEnded + ` AND session_id = $2 AND offline = 0` + andLive + returningEnded
+	sqlEndGrantsOfSession = setEnded + ` AND subject = $6 AND session_id = $2 AND offline = 0` + andLive + returningEnded
 	sqlEndGrantsOfConsent = setEnded + ` AND subject = $2 AND client_id = $6` + andLive + returningEnded
 	// The same person signed in again in the same browser.
-	sqlMoveGrants = `UPDATE grants SET session_id = $3 WHERE tenant = $1 AND session_id = $2 AND ended_at = 0`
+	sqlMoveGrants = `UPDATE grants SET session_id = $3 WHERE tenant = $1 AND subject = $4 AND session_id = $2 AND ended_at = 0`
 
+	// A grant whose chain lives stays until the end of that, whatever was known at its birth.
+	sqlKeepGrants = `UPDATE grants SET leaves_at = expires_at WHERE tenant = $1 AND id IN (SELECT id FROM grants
+			WHERE tenant = $1 AND leaves_at < $2 ORDER BY leaves_at LIMIT $3)
+		AND ended_at = 0 AND length(refresh_hash) > 0 AND expires_at >= $2`
 	sqlSweepGrants = `DELETE FROM grants WHERE tenant = $1 AND id IN (SELECT id FROM grants
-		WHERE tenant = $1 AND leaves_at < $2 ORDER BY leaves_at LIMIT $3)`
+			WHERE tenant = $1 AND leaves_at < $2 ORDER BY leaves_at LIMIT $3)
+		AND (ended_at > 0 OR length(refresh_hash) = 0 OR expires_at < $2)`
 
 	sqlAddEnding = `INSERT INTO endings (tenant, kind, value, seq, issued_before, until) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (tenant, kind, value) DO UPDATE SET seq = excluded.seq,
@@ -88,11 +96,8 @@ const (
 			until = CASE WHEN endings.until > excluded.until THEN endings.until ELSE excluded.until END`
 	sqlEndingKnown = `SELECT until FROM endings WHERE tenant = $1 AND kind = $2 AND value = $3`
 	sqlTokenEnded  = `SELECT kind FROM endings WHERE tenant = $1
-		AND (kind = 'grant' AND value = $2 OR kind = 'token' AND value = $3
-			OR kind = 'client' AND value = $4 AND issued_before >= $6
-			OR kind = 'subject' AND value = $5 AND issued_before >= $6
-			OR kind = 'tenant' AND issued_before >= $6
-			OR kind = 'key' AND value = $7 OR kind = 'session' AND value = $8) LIMIT 1`
+		AND (kind, value) IN (VALUES ('grant', $2), ('token', $3), ('client', $4), ('subject', $5), ('tenant', $1), ('key', $7), ('session', $8))
+		AND (kind NOT IN ('client', 'subject', 'tenant') OR issued_before >= $6) LIMIT 1`
 	sqlSweepEndings = `DELETE FROM endings WHERE tenant = $1 AND (kind, value) IN (SELECT kind, value FROM endings
 		WHERE tenant = $1 AND until < $2 ORDER BY until LIMIT $3)`
 	// $2 place, $3 how far, $4 now.

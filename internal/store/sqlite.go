@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"modernc.org/sqlite" // and its driver, "sqlite"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -72,15 +71,13 @@ func fileFault(err error) error {
 type fileMigrator struct{ *connection }
 
 func (m fileMigrator) script(text string) error {
-	_, err := m.conn.ExecContext(m.ctx, text)
-	return err
+	return m.file.script(text)
 }
 
 // database is an opened file: one connection that writes, some that read.
 type database struct {
-	writing, reading *sql.DB
-	writer           *connection
-	readers          []*connection
+	writer  *connection
+	readers []*connection
 }
 
 // openSQLite opens the file, and makes it, for its owner only, if there is none.
@@ -101,16 +98,12 @@ func openSQLite(ctx context.Context, path string) (_ *database, err error) {
 			_ = db.close()
 		}
 	}()
-	if db.writing, err = sql.Open("sqlite", sqliteName(absolute, "rw",
+	if db.writer, err = connectFirst(ctx, sqliteName(absolute, "rw",
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-16000)")); err != nil {
 		return nil, err
 	}
-	db.writing.SetMaxOpenConns(1)
-	if db.writer, err = connectFirst(ctx, db.writing); err != nil {
-		return nil, err
-	}
 	var mode string
-	if err = db.writer.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+	if _, err = db.writer.one("PRAGMA journal_mode", []any{&mode}); err != nil {
 		return nil, err
 	}
 	if mode != "wal" {
@@ -135,12 +128,12 @@ func createFile(path string) error {
 
 // connectFirst connects although another process may be making the same file: SQLite answers "busy"
 // to the second one that turns the write-ahead log on, whatever its busy timeout.
-func connectFirst(ctx context.Context, db *sql.DB) (*connection, error) {
+func connectFirst(ctx context.Context, name string) (*connection, error) {
 	var err error
 	for range firstAttempts {
-		var c *connection
-		if c, err = newConnection(ctx, db); err == nil {
-			return c, nil
+		var f *file
+		if f, err = openFile(name); err == nil {
+			return &connection{file: f}, nil
 		}
 		var busy *sqlite.Error
 		if !errors.As(err, &busy) || busy.Code()&0xff != sqlite3.SQLITE_BUSY {
@@ -156,21 +149,17 @@ func connectFirst(ctx context.Context, db *sql.DB) (*connection, error) {
 }
 
 // openReaders is for when the tables exist.
-func (db *database) openReaders(ctx context.Context, path string, count int) error {
+func (db *database) openReaders(path string, count int) error {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
-	if db.reading, err = sql.Open("sqlite", sqliteName(absolute, "ro", "query_only(1)")); err != nil {
-		return err
-	}
-	db.reading.SetMaxOpenConns(count)
 	for range count {
-		c, err := newConnection(ctx, db.reading)
+		f, err := openFile(sqliteName(absolute, "ro", "query_only(1)"))
 		if err != nil {
 			return err
 		}
-		db.readers = append(db.readers, c)
+		db.readers = append(db.readers, &connection{file: f})
 	}
 	return nil
 }
@@ -179,16 +168,10 @@ func (db *database) openReaders(ctx context.Context, path string, count int) err
 func (db *database) close() error {
 	var errs []error
 	for _, c := range db.readers {
-		errs = append(errs, c.close())
-	}
-	if db.reading != nil {
-		errs = append(errs, db.reading.Close())
+		errs = append(errs, c.file.close())
 	}
 	if db.writer != nil {
-		errs = append(errs, db.writer.close())
-	}
-	if db.writing != nil {
-		errs = append(errs, db.writing.Close())
+		errs = append(errs, db.writer.file.close())
 	}
 	return errors.Join(errs...)
 }

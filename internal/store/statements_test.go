@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -118,7 +119,7 @@ func TestStatementsPrepare(t *testing.T) {
 	s := openTest(t)
 	err := s.writer.do(t.Context(), quick, func(a *act) error {
 		for name, text := range statements(t) {
-			if _, err := a.prepare(text); err != nil {
+			if _, err := a.file.prepare(text); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -149,5 +150,60 @@ func TestEveryTableBeginsItsKeyWithTheTenant(t *testing.T) {
 	})
 	if err != nil || seen < 15 {
 		t.Fatalf("%d tables: %v", seen, err)
+	}
+}
+
+// walks are the statements that go through all rows of a tenant in a table, or of all tenants, and why they may.
+var walks = map[string]string{
+	"sqlKVCount":          "measured, and never while a request waits",
+	"sqlCountEndings":     "at the start",
+	"sqlMoveEndings":      "after a failover",
+	"sqlEndAllGrants":     "after a backup was put back",
+	"sqlEndAllSessions":   "after a backup was put back",
+	"sqlNotifyAllLogouts": "after a backup was put back",
+	"sqlSweepEvents":      "the first of a tenant's, up to a limit",
+}
+
+// TestNoStatementWalksATable has SQLite tell how it would run each statement: what grows without bound is
+// looked into by an index, beyond its tenant.
+func TestNoStatementWalksATable(t *testing.T) {
+	s := openTest(t)
+	walk := regexp.MustCompile(`^SCAN (grants|events|sessions|consents|endings|users|kv|logout_notices)|^SEARCH (grants|events|sessions|consents|endings|users|logout_notices) USING .*\(tenant=\?\)$`)
+	parameter := regexp.MustCompile(`\$(\d+)`)
+	seen := 0
+	err := s.writer.do(t.Context(), quick, func(a *act) error {
+		for name, text := range statements(t) {
+			if strings.HasPrefix(text, "CREATE") {
+				continue
+			}
+			args := make([]any, 0)
+			for _, found := range parameter.FindAllStringSubmatch(text, -1) {
+				if n, err := strconv.Atoi(found[1]); err == nil && n > len(args) {
+					args = append(args, make([]any, n-len(args))...)
+				}
+			}
+			var steps []string
+			err := a.each(`EXPLAIN QUERY PLAN `+text, func(scan func(...any) error) error {
+				var id, parent, unused int64
+				var step string
+				if err := scan(&id, &parent, &unused, &step); err != nil {
+					return err
+				}
+				steps = append(steps, step)
+				return nil
+			}, args...)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			seen += len(steps)
+			walking := slices.ContainsFunc(steps, walk.MatchString)
+			if may := walks[name] != ""; may != walking {
+				t.Errorf("%s walks: %v, and may: %v\n%s\n%s", name, walking, may, text, strings.Join(steps, "\n"))
+			}
+		}
+		return nil
+	})
+	if err != nil || seen < 60 {
+		t.Fatalf("%d steps: %v", seen, err)
 	}
 }

@@ -43,6 +43,8 @@ type Store struct {
 	snapshot *snapshot
 	terms    *recent.Map[termsKey, gatehouse.Grant]
 	handles  *recent.Map[handleKey, gatehouse.GrantID]
+	sessions *recent.Map[sessionKey, gatehouse.Session]
+	consents *recent.Map[consentKey, []gatehouse.Consent]
 	endings  *endings
 	touches  *touches
 	kv       sqlKV
@@ -75,6 +77,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	s := &Store{trace: config.Trace, touches: newTouches(), snapshot: newSnapshot(), closed: make(chan struct{})}
 	s.kv.store = s
 	s.terms, s.handles = recent.New[termsKey, gatehouse.Grant](termsKept), recent.New[handleKey, gatehouse.GrantID](termsKept)
+	s.sessions, s.consents = recent.New[sessionKey, gatehouse.Session](knownKept), recent.New[consentKey, []gatehouse.Consent](knownKept)
 	s.endings = newEndings(s)
 	if config.URL != "" {
 		if config.Path != "" {
@@ -107,7 +110,7 @@ func (s *Store) openFile(ctx context.Context, config Config, migrations []migrat
 	if err := migrate(ctx, fileMigrator{db.writer}, migrations, millis(config.Clock())); err != nil {
 		return err
 	}
-	if err := db.openReaders(ctx, config.Path, readers); err != nil {
+	if err := db.openReaders(config.Path, readers); err != nil {
 		return err
 	}
 	if err := s.startClock(db.writer, config); err != nil {

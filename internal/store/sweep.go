@@ -10,21 +10,22 @@ import (
 // sweepBatch is how many rows leave in one act, so that others get their turn.
 const sweepBatch = 500
 
-// sweeping is one table that is swept: how its tenants are walked and what leaves before when.
+// sweeping is one table that is swept: how its tenants are walked, what stays although it was due, if
+// anything, and what leaves before when.
 type sweeping struct {
-	next, remove string
-	before       func(now time.Time, retention time.Duration) time.Time
+	next, keep, remove string
+	before             func(now time.Time, retention time.Duration) time.Time
 }
 
 func sweepings() []sweeping {
 	over := func(now time.Time, _ time.Duration) time.Time { return now }
 	retained := func(now time.Time, retention time.Duration) time.Time { return now.Add(-retention) }
 	return []sweeping{
-		{sqlSweepNextInGrants, sqlSweepGrants, over},
-		{sqlSweepNextInEndings, sqlSweepEndings, over},
-		{sqlSweepNextInSessions, sqlSweepSessions, retained},
-		{sqlSweepNextInEvents, sqlSweepEvents, retained},
-		{sqlSweepNextInLogouts, sqlSweepLogouts, over},
+		{sqlSweepNextInGrants, sqlKeepGrants, sqlSweepGrants, over},
+		{sqlSweepNextInEndings, "", sqlSweepEndings, over},
+		{sqlSweepNextInSessions, "", sqlSweepSessions, retained},
+		{sqlSweepNextInEvents, "", sqlSweepEvents, retained},
+		{sqlSweepNextInLogouts, "", sqlSweepLogouts, over},
 	}
 }
 
@@ -67,14 +68,21 @@ func (s *Store) sweepTenant(ctx context.Context, table sweeping, tenant gatehous
 	}
 	retention := time.Duration(settings.WithDefaults().EventRetention)
 	for {
-		count, err := writeAt(ctx, s, thorough, "sweeping", tenant, func(a *act) (int64, error) {
+		kept := int64(0)
+		count, err := writeAt(ctx, s, thorough, "sweeping", tenant, func(a *act) (count int64, err error) {
 			if err := a.seize(lockSweep, ""); err != nil { // one replica at a time
 				return 0, err
 			}
-			return a.exec(table.remove, a.tenant, millis(table.before(a.now, retention)), sweepBatch)
+			args := []any{a.tenant, millis(table.before(a.now, retention)), sweepBatch}
+			if table.keep != "" {
+				if kept, err = a.exec(table.keep, args...); err != nil {
+					return 0, err
+				}
+			}
+			return a.exec(table.remove, args...)
 		})
 		removed += int(count)
-		if err != nil || count < sweepBatch {
+		if err != nil || kept+count < sweepBatch {
 			return removed, err
 		}
 	}

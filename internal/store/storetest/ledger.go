@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ func ledger(t *testing.T, open Open) {
 	t.Run("after a restore", func(t *testing.T) { restoring(t, open) })
 	t.Run("sweeping", func(t *testing.T) { sweeping(t, open) })
 	t.Run("sweeping many", func(t *testing.T) { sweepingMany(t, open) })
+	t.Run("sweeping what is in use", func(t *testing.T) { sweepingKept(t, open) })
 }
 
 func eventFilters(t *testing.T, open Open) {
@@ -274,6 +276,41 @@ func sweepingMany(t *testing.T, open Open) {
 	if next := s.events("next"); next[0].Seq <= last[len(last)-1].Seq {
 		t.Fatalf("the number %d was given again", next[0].Seq)
 	}
+}
+
+// sweepingKept has more grants come due in one act than it looks at, of which every other is still in use.
+func sweepingKept(t *testing.T, open Open) {
+	s := setUp(t, open)
+	const each = 640 / racers
+	var living, over [racers][]gatehouse.Grant
+	race(t, func(racer int) (struct{}, error) {
+		for range each / 2 {
+			living[racer] = append(living[racer], s.redeemed("openid", "offline_access"))
+			over[racer] = append(over[racer], s.issue("openid"))
+		}
+		return struct{}{}, nil
+	})
+	left := func(grants [racers][]gatehouse.Grant) (count int) {
+		for _, g := range slices.Concat(grants[:]...) {
+			_, found, err := s.Grant(t.Context(), tenant, g.ID)
+			if s.ok(err); found {
+				count++
+			}
+		}
+		return count
+	}
+	s.clock.Move(25 * time.Hour)
+	is(t, racers*(each/2))(s.Sweep(t.Context()))
+	is(t, 0)(left(over), nil)
+	is(t, racers*(each/2))(left(living), nil)
+	is(t, 0)(s.Sweep(t.Context()))
+	is(t, gatehouse.RotateAccepted)(s.rotate(living[0][0], 1))
+
+	s.clock.Move(absolute)
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	is(t, 0)(left(living), nil)
 }
 
 func clipped(t *testing.T, open Open) {

@@ -80,20 +80,20 @@ func races(t *testing.T, open Open) {
 			s.told(g, gatehouse.EventGrantEnded, 1)
 		}
 	})
-	t.Run("one origin", func(t *testing.T) {
+	t.Run("one interaction", func(t *testing.T) {
 		s := setUp(t, open)
 		for range rounds {
-			origin := s.newIssue().Origin
+			id := s.newIssue().Grant.ID
 			var born sync.Map
 			outcomes := race(t, func(int) (gatehouse.CodeOutcome, error) {
 				issue := s.newIssue("openid")
-				issue.Origin = origin
+				issue.Grant.ID = id
 				issued, err := s.IssueCode(t.Context(), tenant, issue)
 				switch issued.Outcome {
 				case gatehouse.CodeAccepted:
-					born.Store(issue.Grant.ID, true)
+					born.Store(issue.Grant.Handle, true)
 				case gatehouse.CodeExists:
-					born.Store(issued.Existing.ID, true)
+					born.Store(issued.Existing.Handle, true)
 				}
 				return issued.Outcome, err
 			})

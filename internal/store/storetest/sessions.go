@@ -12,6 +12,7 @@ func sessions(t *testing.T, open Open) {
 	t.Run("a session is read as it was created", func(t *testing.T) { sessionRoundTrip(t, open) })
 	t.Run("idle and absolute lifetime", func(t *testing.T) { sessionLifetime(t, open) })
 	t.Run("being seen is written along", func(t *testing.T) { seen(t, open) })
+	t.Run("what is known of a session", func(t *testing.T) { knownSession(t, open) })
 	t.Run("none begins for what has ended", func(t *testing.T) { noSession(t, open) })
 	t.Run("another sign-in replaces", func(t *testing.T) { replacing(t, open) })
 	t.Run("signing out", func(t *testing.T) { signingOut(t, open) })
@@ -82,6 +83,62 @@ func seen(t *testing.T, open Open) {
 	is(t, gatehouse.CodeAccepted)(s.issued(tenant, s.newIssue("openid")))
 	s.clock.Move(45 * time.Minute)
 	is(t, true)(other.alive(sessionID, time.Hour), nil)
+}
+
+// knownSession: what is known is what was read, within the same bounds, and nothing is issued for it when it ended elsewhere.
+func knownSession(t *testing.T, open Open) {
+	s := setUp(t, open)
+	other := &stage{TB: t, Store: open(t, s.clock), clock: s.clock}
+	known := func(idle time.Duration) bool {
+		_, known := s.KnownSession(tenant, cookie(sessionID), idle)
+		return known
+	}
+	is(t, false)(known(0), nil) // nobody asked yet
+	is(t, true)(s.alive(sessionID, time.Hour), nil)
+	read, _, err := s.Session(t.Context(), tenant, cookie(sessionID), time.Hour)
+	s.ok(err)
+	got, found := s.KnownSession(tenant, cookie(sessionID), time.Hour)
+	is(t, true)(found, nil)
+	same(t, read, got)
+
+	// Being seen counts, and is written along.
+	for range 3 {
+		s.clock.Move(45 * time.Minute)
+		is(t, true)(known(time.Hour), nil)
+	}
+	s.ok(s.AppendEvent(t.Context(), tenant, gatehouse.Event{Kind: "note"}))
+	s.clock.Move(30 * time.Minute)
+	is(t, true)(other.alive(sessionID, time.Hour), nil)
+	s.clock.Move(time.Hour)
+	is(t, false)(known(time.Hour), nil)
+	is(t, true)(known(0), nil)
+
+	issue := s.newIssue("openid")
+	issue.Consents = []gatehouse.Consent{{Resource: "", Scope: []string{"openid"}}}
+	is(t, gatehouse.CodeAccepted)(s.issued(tenant, issue))
+	if _, err := s.Consent(t.Context(), tenant, subject, clientID); err != nil {
+		t.Fatal(err)
+	}
+	is(t, true)(other.WithdrawConsent(t.Context(), tenant, subject, clientID, from))
+	consents, found := s.KnownConsent(tenant, subject, clientID)
+	if !found || len(consents) != 1 {
+		t.Fatalf("what is known of the consents: %v, %v", consents, found)
+	}
+	relying := s.newIssue("openid")
+	relying.ReliesOn = consents
+	is(t, gatehouse.CodeUnconsented)(s.issued(tenant, relying))
+	is(t, true)(other.EndSession(t.Context(), tenant, sessionID, gatehouse.EndedByLogout, from))
+	is(t, true)(known(0), nil)
+	is(t, gatehouse.CodeWithdrawn)(s.issued(tenant, s.newIssue("openid")))
+	is(t, false)(s.alive(sessionID, 0), nil)
+	is(t, false)(known(0), nil) // forgotten
+
+	// Nothing is known beyond the end of its life.
+	is(t, true)(s.CreateSession(t.Context(), tenant, cookie("brief"), gatehouse.Session{ID: "brief", Subject: subject, AuthTime: s.Now(), ExpiresAt: s.Now().Add(time.Hour)}, nil, from))
+	is(t, true)(s.alive("brief", 0), nil)
+	s.clock.Move(time.Hour)
+	_, found = s.KnownSession(tenant, cookie("brief"), 0)
+	is(t, false)(found, nil)
 }
 
 func noSession(t *testing.T, open Open) {

@@ -147,15 +147,12 @@ func (s *stage) session(tenant gatehouse.TenantID, subject, id string) {
 
 var serial atomic.Uint64
 
-// newIssue is the issue of a code of its own origin in the session of subject.
+// newIssue is the issue of a code of its own id in the session of subject.
 func (s *stage) newIssue(scope ...string) gatehouse.CodeIssue {
 	n := serial.Add(1)
 	var id gatehouse.GrantID
 	binary.BigEndian.PutUint64(id[:], n)
-	origin := sha256.Sum256(fmt.Append(nil, "origin", n))
-	gatehouse.PutTime(origin[:], time.UnixMilli(int64(n))) // in the order of birth, as real ones are
 	return gatehouse.CodeIssue{
-		Origin: origin,
 		Grant: gatehouse.Grant{
 			ID: id, Handle: fmt.Sprint("handle-", n), ClientID: clientID, Subject: subject, SessionID: sessionID,
 			Scope: oauth.Scope(scope), Resources: []string{"https://api.example.com/"},
@@ -194,7 +191,10 @@ func state(g gatehouse.Grant, generation uint64, fork string) gatehouse.RefreshS
 
 // redemption is the redemption of a grant's code with a first refresh token, of generation 1.
 func (s *stage) redemption(g gatehouse.Grant) gatehouse.Redemption {
-	return gatehouse.Redemption{ID: g.ID, CodeHash: g.Code.Hash, Refresh: state(g, 1, ""), AccessUntil: s.Now().Add(access), By: from}
+	return gatehouse.Redemption{
+		ID: g.ID, Handle: g.Handle, ClientID: g.ClientID, Subject: g.Subject, CodeHash: g.Code.Hash, Refresh: state(g, 1, ""),
+		AccessUntil: s.Now().Add(access), SessionID: g.SessionID, By: from,
+	}
 }
 
 // redeemed is a grant whose code was redeemed.

@@ -56,6 +56,8 @@ type record struct {
 	Ends     int64             `json:"ends"`
 	// Renewed is when the tokens were issued.
 	Renewed int64 `json:"renewed"`
+	// Others are access tokens for single resources.
+	Others map[string]other `json:"others,omitempty"`
 }
 
 // who is the part of the claims that sessions are found by.

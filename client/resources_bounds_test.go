@@ -1,0 +1,41 @@
+package client
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/kv"
+)
+
+// The tokens for resources that a session has stay within what a store takes, and those
+// that ended go.
+func TestTokensForResourcesAreBounded(t *testing.T) {
+	now := time.Now()
+	long := strings.Repeat("x", MaxTokenBytes)
+	tokens := func(access string, life time.Duration) Tokens {
+		return Tokens{AccessToken: NewSecret(access), RefreshToken: NewSecret(long), Expiry: now.Add(life)}
+	}
+	r := record{}.with("", tokens(long, time.Hour), now)
+	for i := range MaxMoreResources {
+		before := len(r.Others)
+		next := r.with(fmt.Sprintf("https://api.example/%d", i), tokens(long[:4000], time.Duration(i+1)*time.Minute), now)
+		if len(r.Others) != before {
+			t.Fatal("the record of before changed")
+		}
+		r = next
+		if got := r.at(fmt.Sprintf("https://api.example/%d", i)); got.Access != long[:4000] || got.Refresh != long {
+			t.Fatalf("%d: it is not there", i)
+		}
+	}
+	if n := len(r.Others); n != 6 || size(r.Others) > maxOtherBytes || 2*MaxTokenBytes+maxOtherBytes > kv.MaxValueBytes {
+		t.Errorf("%d are kept, of %d bytes", n, size(r.Others))
+	}
+	if r.at("https://api.example/0").Access != "" || r.at("https://api.example/15").Access == "" {
+		t.Error("those that end last went")
+	}
+	if r = r.with("", tokens("next", time.Hour), now.Add(15*time.Minute)); len(r.Others) != 1 || r.Tokens.Access != "next" {
+		t.Errorf("%d are kept after their end", len(r.Others))
+	}
+}

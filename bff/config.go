@@ -334,7 +334,7 @@ func (u Upstream) check() (problems []error) {
 		for _, method := range route.Methods {
 			if method == "" || strings.ToUpper(method) != method || strings.ContainsFunc(method, func(r rune) bool { return !letter(r) }) ||
 				method == http.MethodConnect || method == http.MethodTrace {
-				complain("the route %s: %q is no method that is passed on", route.Path, method)
+				complain("the route %s: %q is no method that is passed on; methods are written in capital letters, and CONNECT and TRACE are none", route.Path, method)
 			}
 		}
 		if route.Stream && !slices.Contains(route.Methods, http.MethodGet) {

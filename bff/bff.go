@@ -96,6 +96,9 @@ func (c Config) clientConfig(issuer Issuer, ended func(client.Ended)) client.Con
 		own.CookieName += "-" + issuer.Name
 	}
 	own.OnSessionEnd = ended
+	if own.OnError == nil {
+		own.OnError = notSignedIn
+	}
 	own.InsecureAllowHTTP = own.InsecureAllowHTTP || c.InsecureAllowHTTP
 	if own.Logger == nil {
 		own.Logger = c.Logger

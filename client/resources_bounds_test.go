@@ -1,7 +1,9 @@
 package client
 
 import (
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -37,5 +39,31 @@ func TestTokensForResourcesAreBounded(t *testing.T) {
 	}
 	if r = r.with("", tokens("next", time.Hour), now.Add(15*time.Minute)); len(r.Others) != 1 || r.Tokens.Access != "next" {
 		t.Errorf("%d are kept after their end", len(r.Others))
+	}
+}
+
+// A session that has much to keep keeps its refresh token before tokens that can be had again.
+func TestSessionsAreSavedWithoutTokensForResources(t *testing.T) {
+	c, err := New(t.Context(), "https://id.example", Config{
+		ClientID: "app", Logger: slog.New(slog.DiscardHandler), ClientSecret: NewSecret("a secret that is long enough to be one"), RedirectURI: "https://app.example/callback",
+		Lazy: true, Store: kv.NewMemory(kv.MemoryConfig{}), Keys: [][]byte{make([]byte, KeyBytes)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	now := time.Now()
+	full := record{Claims: json.RawMessage(`"` + strings.Repeat("x", kv.MaxValueBytes-4<<10) + `"`), Seen: now.Unix(), Ends: now.Add(time.Hour).Unix()}
+	full = full.with("https://api.example", Tokens{AccessToken: NewSecret(strings.Repeat("y", 4<<10)), RefreshToken: NewSecret("the next one"), Expiry: now.Add(time.Minute)}, now)
+	s := &Session{client: c, id: "full"}
+	if saved, err := s.save(t.Context(), full); !saved || err != nil {
+		t.Fatalf("%v, %v", saved, err)
+	}
+	again, err := c.loadSession(t.Context(), "full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := again.now(); r.Tokens.Refresh != "the next one" || r.Others != nil {
+		t.Errorf("the refresh token is %q, beside %d others", r.Tokens.Refresh, len(r.Others))
 	}
 }

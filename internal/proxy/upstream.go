@@ -148,8 +148,10 @@ var errNoStatus = errors.New("proxy: the upstream's answer has no status")
 
 // trailers has the answer's trailers filtered, which are there when its body was read.
 func (u *Upstream) trailers(response *http.Response) {
-	u.Filter.Trailer(response.Trailer)                                 // those that are announced
-	without := response.ProtoMajor == 1 && response.ContentLength >= 0 // RFC 9112 §7.1.2: they are those of chunks
+	u.Filter.Trailer(response.Trailer) // those that are announced
+
+	// RFC 9112 §7.1.2: in HTTP/1.1 they come behind chunks, and nowhere else.
+	without := response.ProtoMajor == 1 && response.ContentLength >= 0
 	if !without && response.StatusCode != http.StatusSwitchingProtocols && response.Body != nil && response.Body != http.NoBody {
 		response.Body = &trailed{response.Body, response, u.Filter}
 	}

@@ -137,7 +137,7 @@ func TestGuidesAreTyped(t *testing.T) {
 	secret := g.stage.secretOf("machine")
 	g.pairs = []string{
 		"go run ./examples/start/job", "job -issuer " + g.stage.Issuer + " -api " + g.stage.API,
-		"examples/bff/bff.yaml", g.sampleBFF(),
+		"examples/bff/bff.yaml", g.sampleBFF(), "examples/gateway/gateway.yaml", g.sampleGateway(),
 		"http://127.0.0.1:8080", g.stage.Issuer, "http://127.0.0.1:8082", g.stage.API, "http://127.0.0.1:8084", g.stage.Gateway,
 		"127.0.0.1:3000", web, "127.0.0.1:3001", api, "127.0.0.1:3002", gateway,
 		// The page waits for a second, which may be short where others work, too.
@@ -145,10 +145,11 @@ func TestGuidesAreTyped(t *testing.T) {
 		"machine:SECRET", "machine:" + secret, "CLIENT_SECRET=SECRET", "CLIENT_SECRET=" + secret,
 	}
 	g.types("web", "login_required", g.stage.Issuer+"/authorize?")
-	g.types("spa", "is understood", "answers; register the redirect URI")
+	g.types("spa", "is understood", "takes connections", "answers; register the redirect URI", "/bff/logged-out", "/bff/backchannel-logout")
 	g.types("service", `"title"`, `"title"`)
 	g.types("api", "401 Unauthorized", `Bearer`, "the notes of the client notes-job", "401 Unauthorized", "invalid_token")
-	g.types("gateway", `"title"`, "401 Unauthorized", "403 Forbidden", "insufficient_scope", "There is nothing at this address.", `"act":{"sub":"photos-gateway"}`, `"title"`, "401 Unauthorized")
+	g.types("gateway", `"title"`, "401 Unauthorized", "403 Forbidden", "insufficient_scope", "There is nothing at this address.", `"act":{"sub":"photos-gateway"}`, `"title"`, "401 Unauthorized",
+		"2 routes, none in the way", "takes connections", "everybody is let in to / by GET", "about", "read", "passed   token", "let through by the route read")
 	g.types("../troubleshooting", "A code is good for one redemption")
 	g.signsIn(web)
 	g.native()
@@ -165,6 +166,17 @@ func (g *guide) sampleBFF() string {
 	text := strings.NewReplacer("http://127.0.0.1:8080", g.stage.Issuer, "http://127.0.0.1:8082", g.stage.API, "./client.secret", here+"/client.secret", "./app", here+"/app").
 		Replace(readPage(g.T, "examples/bff/bff.yaml"))
 	file := filepath.Join(g.directory, "bff.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		g.Fatal(err)
+	}
+	return file
+}
+
+// sampleGateway is the configuration of examples/gateway, the same way.
+func (g *guide) sampleGateway() string {
+	g.Helper()
+	text := strings.NewReplacer("http://127.0.0.1:8080", g.stage.Issuer, "http://127.0.0.1:8082", g.stage.API).Replace(readPage(g.T, "examples/gateway/gateway.yaml"))
+	file := filepath.Join(g.directory, "gateway.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		g.Fatal(err)
 	}

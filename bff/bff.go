@@ -87,6 +87,7 @@ func (c Config) clientConfig(issuer Issuer, ended func(client.Ended)) client.Con
 	addresses := c.Addresses(issuer.Name)
 	own.RedirectURI, own.PostLogoutRedirectURI = addresses.RedirectURI, addresses.PostLogoutRedirectURI
 	own.ResponseMode = "" // a posted answer needs a cookie that goes with other sites' requests
+	own.MoreResources = c.resources()
 	own.Store, own.Keys, own.Sessions = c.Store, c.Keys, nil
 	own.SessionLife, own.SessionIdle, own.MaxSessions = c.SessionLife, c.SessionIdle, c.MaxSessions
 	own.SameSiteStrict = true // RFC 10017 §6.1.3.2
@@ -95,6 +96,9 @@ func (c Config) clientConfig(issuer Issuer, ended func(client.Ended)) client.Con
 		own.CookieName += "-" + issuer.Name
 	}
 	own.OnSessionEnd = ended
+	if own.OnError == nil {
+		own.OnError = notSignedIn
+	}
 	own.InsecureAllowHTTP = own.InsecureAllowHTTP || c.InsecureAllowHTTP
 	if own.Logger == nil {
 		own.Logger = c.Logger

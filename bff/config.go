@@ -1,6 +1,7 @@
 package bff
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -104,6 +105,11 @@ type Upstream struct {
 	URL  string
 	// Routes are what may be asked for. Nothing else is passed on.
 	Routes []Route
+	// Resource, if set, is the API's identifier (RFC 8707 §2): what is passed on has an access
+	// token for it alone, which is had by the session's refresh token when it is wanted first.
+	// "" stands for the token of the login, which is for the issuer's Client.Resources.
+	// Every issuer must know it.
+	Resource string
 	// Anonymous passes requests on without a session and without a token.
 	Anonymous bool
 	// MaxBody bounds a request's body, in bytes.
@@ -126,6 +132,8 @@ type Route struct {
 	// Stream says that answers may go on until the session ends, and that browsers may
 	// open it by EventSource or WebSocket, which cannot send the CSRF header.
 	Stream bool
+	// Resource, if set, stands in the place of the Upstream's.
+	Resource string
 }
 
 // Paths are those of the BFF's own endpoints.
@@ -281,6 +289,18 @@ func (c Config) checkPaths() (problems []error) {
 	return problems
 }
 
+// resources are those of which upstreams get a token of their own.
+func (c Config) resources() (all []string) {
+	for _, u := range c.Upstreams {
+		for _, route := range u.Routes {
+			if one := cmp.Or(route.Resource, u.Resource); one != "" && !u.Anonymous && !slices.Contains(all, one) {
+				all = append(all, one)
+			}
+		}
+	}
+	return all
+}
+
 func (u Upstream) check() (problems []error) {
 	complain := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("the upstream at "+u.Path+": "+format, args...))
@@ -301,6 +321,9 @@ func (u Upstream) check() (problems []error) {
 	if u.MaxBody < 0 || u.Timeout < 0 {
 		complain("a bound cannot be below zero")
 	}
+	if u.Anonymous && (u.Resource != "" || slices.ContainsFunc(u.Routes, func(r Route) bool { return r.Resource != "" })) {
+		complain("it is Anonymous and gets no token, so that a Resource says nothing")
+	}
 	for _, route := range u.Routes {
 		if _, err := proxy.ParsePattern(route.Path); err != nil {
 			complain("%w", err)
@@ -311,7 +334,7 @@ func (u Upstream) check() (problems []error) {
 		for _, method := range route.Methods {
 			if method == "" || strings.ToUpper(method) != method || strings.ContainsFunc(method, func(r rune) bool { return !letter(r) }) ||
 				method == http.MethodConnect || method == http.MethodTrace {
-				complain("the route %s: %q is no method that is passed on", route.Path, method)
+				complain("the route %s: %q is no method that is passed on; methods are written in capital letters, and CONNECT and TRACE are none", route.Path, method)
 			}
 		}
 		if route.Stream && !slices.Contains(route.Methods, http.MethodGet) {

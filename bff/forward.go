@@ -1,6 +1,7 @@
 package bff
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,9 +36,10 @@ type upstream struct {
 }
 
 type route struct {
-	pattern proxy.Pattern
-	methods []string
-	stream  bool
+	pattern  proxy.Pattern
+	methods  []string
+	stream   bool
+	resource string
 }
 
 func (b *BFF) newUpstream(config Upstream, filter *proxy.Filter) (*upstream, error) {
@@ -60,7 +62,7 @@ func (b *BFF) newUpstream(config Upstream, filter *proxy.Filter) (*upstream, err
 		if slices.Contains(methods, http.MethodGet) && !slices.Contains(methods, http.MethodHead) {
 			methods = append(methods, http.MethodHead)
 		}
-		u.routes = append(u.routes, route{pattern, methods, one.Stream})
+		u.routes = append(u.routes, route{pattern, methods, one.Stream, cmp.Or(one.Resource, config.Resource)})
 	}
 	return u, nil
 }
@@ -118,7 +120,11 @@ func (b *BFF) forward(w http.ResponseWriter, r *http.Request, u *upstream) {
 			return
 		}
 		key = s.ID()
-		send = &client.Transport{Source: s, Resources: []string{u.URL}, InsecureAllowHTTP: u.InsecureAllowHTTP, Base: u.transport}
+		var source client.Renewer = s
+		if to.resource != "" {
+			source = s.For(to.resource)
+		}
+		send = &client.Transport{Source: source, Resources: []string{u.URL}, InsecureAllowHTTP: u.InsecureAllowHTTP, Base: u.transport}
 	}
 	controller := http.NewResponseController(w)
 	if to.stream {

@@ -36,6 +36,10 @@ resources:
     scopes:
       - name: photos:read
         description: See your photos
+  - identifier: https://albums.example
+    scopes:
+      - name: albums:read
+        description: See your albums
 clients:
   - client_id: app
     client_name: Example App
@@ -43,7 +47,7 @@ clients:
     redirect_uris: [https://app.example/bff/callback, https://app.example/bff/callback/work]
     post_logout_redirect_uris: [https://app.example/bff/logged-out, https://app.example/bff/logged-out/work]
     grant_types: [authorization_code, refresh_token]
-    scope: openid profile email offline_access photos:read
+    scope: openid profile email offline_access photos:read albums:read
 users:
   - username: alice
     password: wonderland-alice

@@ -189,8 +189,10 @@ func (c *Client) authorizationParameters(asked AuthorizationRequest, t Transacti
 	if asked.MaxAge > 0 {
 		parameters.Set("max_age", strconv.FormatInt(int64(asked.MaxAge/time.Second), 10))
 	}
-	for _, resource := range t.Resources { // RFC 8707 §2.1
-		parameters.Add("resource", resource)
+	for _, resource := range slices.Concat(t.Resources, c.config.MoreResources) { // RFC 8707 §2.1
+		if !slices.Contains(parameters["resource"], resource) {
+			parameters.Add("resource", resource)
+		}
 	}
 	return parameters, nil
 }

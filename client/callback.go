@@ -130,7 +130,7 @@ func (c *Client) depart(w http.ResponseWriter, r *http.Request, path string) {
 	// A redirect would belong to the navigation that the issuer's site began, and go
 	// without a strict cookie. A page of our own begins a new one.
 	escaped := html.EscapeString(path)
-	writePage(w, http.StatusOK, "text/html; charset=utf-8", `<!DOCTYPE html><html lang="en"><head><title>Signed in</title><meta http-equiv="refresh" content="0;url=`+
+	writePage(w, http.StatusOK, "text/html; charset=utf-8", `<!DOCTYPE html><html lang="en"><head><meta name="color-scheme" content="light dark"><title>Signed in</title><meta http-equiv="refresh" content="0;url=`+
 		escaped+`"></head><body><p><a href="`+escaped+`">Go on</a></p></body></html>`)
 }
 
@@ -154,25 +154,32 @@ func writePage(w http.ResponseWriter, status int, mediaType, text string) {
 // fail answers a browser whose login or logout failed.
 func (c *Client) fail(w http.ResponseWriter, r *http.Request, err error) {
 	c.config.Logger.WarnContext(r.Context(), "a request of a browser failed", "error", err)
+	status := StatusOf(err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryText(err))
+	}
 	if c.config.OnError != nil {
 		protect(w.Header())
 		c.config.OnError(w, r, err)
 		return
 	}
-	status := StatusOf(err)
-	sentence := "Something is not set up correctly. Please tell the people who run this application."
-	switch status {
+	writePage(w, status, "text/plain; charset=utf-8", fmt.Sprintln(SentenceOf(err)))
+}
+
+// SentenceOf is what the person at a browser may be told of an error that Config.OnError
+// gets: nothing of the issuer's words, and what to do.
+func SentenceOf(err error) string {
+	switch StatusOf(err) {
 	case http.StatusBadRequest:
-		sentence = "This sign-in cannot be completed. Please begin a new one."
+		return "This sign-in cannot be completed. Please begin a new one."
 	case http.StatusForbidden:
-		sentence = "The sign-in was not completed, or you may not use this application with it."
+		return "The sign-in was not completed, or you may not use this application with it."
 	case http.StatusUnauthorized:
-		sentence = "You are signed out. Please sign in again."
+		return "You are signed out. Please sign in again."
 	case http.StatusServiceUnavailable:
-		sentence = "Signing in is not possible at the moment. Please try again in a little while."
-		w.Header().Set("Retry-After", retryText(err))
+		return "Signing in is not possible at the moment. Please try again in a little while."
 	case http.StatusBadGateway:
-		sentence = "The sign-in service gave an answer that cannot be trusted. Please try again."
+		return "The sign-in service gave an answer that cannot be trusted. Please try again."
 	}
-	writePage(w, status, "text/plain; charset=utf-8", fmt.Sprintln(sentence))
+	return "Something is not set up correctly. Please tell the people who run this application."
 }

@@ -50,6 +50,10 @@ type Config struct {
 	Scope string
 	// Resources are the resources that tokens are for (RFC 8707).
 	Resources []string
+	// MoreResources are further ones, for which a session has access tokens of their own,
+	// one for each: see [Session.For]. They are named when somebody signs in. At most
+	// MaxMoreResources; one of Resources may be among them.
+	MoreResources []string
 	// ResponseMode is "" for a redirect or form_post for a form (OAuth 2.0 Form
 	// Post Response Mode).
 	ResponseMode string
@@ -135,6 +139,9 @@ func (c *Config) check() error {
 		return errors.New("the ClientID is missing")
 	}
 	if err := c.checkAuth(); err != nil {
+		return err
+	}
+	if err := c.checkResources(); err != nil {
 		return err
 	}
 	if _, err := oauth.ParseScope(c.Scope); err != nil {

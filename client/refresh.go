@@ -51,16 +51,22 @@ func margin(life time.Duration, name string) time.Duration {
 	return base + time.Duration(float64(base)/2*float64(spread.Sum32())/(1<<32))
 }
 
-// refresh exchanges a refresh token (RFC 6749 §6). before, if set, is the identity
+// refresh exchanges a refresh token (RFC 6749 §6), for an access token to the resource if
+// there is one, and else for what the login asked for (RFC 8707 §2.2). before, if set, is the identity
 // that an ID token in the answer must repeat. While the issuer's keys cannot be had,
 // an ID token is as good as none, and the one before stays: the refresh token is
 // spent, and who threw its successor away would sign the person out.
 //
 // An answer that is lost is asked for once more, at once: servers that rotate
 // refresh tokens give the same answer again for a little while.
-func (c *Client) refresh(ctx context.Context, tokens Tokens, before *Identity) (Tokens, error) {
+func (c *Client) refresh(ctx context.Context, tokens Tokens, resource string, before *Identity) (Tokens, error) {
 	const op = "refresh"
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.RefreshToken.Reveal()}}
+	if resource != "" {
+		form.Set("resource", resource)
+	} else if len(c.config.MoreResources) > 0 { // else the token would be for these, too
+		form["resource"] = c.config.Resources
+	}
 	ask := func() (Tokens, error) {
 		got, err := c.guarded(op, func() (answer, error) { return c.post(ctx, op, tokenEndpoint, form) })
 		if err != nil {

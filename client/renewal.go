@@ -41,23 +41,26 @@ type renewal struct {
 // While the issuer or the store is away, the token at hand is returned until it
 // ends; then the error is an [*UnavailableError], and the session lives on. When
 // the issuer refuses the refresh token, the session is over: [ErrSessionEnded].
-func (s *Session) Token(ctx context.Context) (Tokens, error) {
+func (s *Session) Token(ctx context.Context) (Tokens, error) { return s.token(ctx, "") }
+
+// token is Token for a resource, or "" for what the login asked for.
+func (s *Session) token(ctx context.Context, resource string) (Tokens, error) {
 	r, _ := s.now()
-	tokens := r.Tokens.tokens()
-	if !r.due(s.id, time.Now()) {
+	tokens := r.at(resource).tokens()
+	if !r.due(s.id, resource, time.Now()) {
 		return tokens, nil
 	}
 	if tokens.RefreshToken.IsZero() {
 		if tokens.Valid(0) {
 			return tokens, nil
 		}
-		return Tokens{}, ErrTokenExpired
+		return Tokens{}, r.spent(resource)
 	}
-	flight := s.client.renew(s.id, func(r record) bool { return r.due(s.id, time.Now()) })
+	flight := s.client.renew(s.id, resource, func(r record) bool { return r.due(s.id, resource, time.Now()) })
 	if tokens.Valid(tooShort) { // there is time: it is renewed beside this request
 		return tokens, nil
 	}
-	renewed, err := s.await(ctx, flight)
+	renewed, err := s.await(ctx, flight, resource)
 	if err != nil && tokens.Valid(0) && !errors.Is(err, ErrSessionEnded) {
 		return tokens, nil
 	}
@@ -67,22 +70,27 @@ func (s *Session) Token(ctx context.Context) (Tokens, error) {
 // Renew returns another token than one that a resource refused, if there is one to
 // be had.
 func (s *Session) Renew(ctx context.Context, refused Tokens) (Tokens, error) {
+	return s.renew(ctx, "", refused)
+}
+
+func (s *Session) renew(ctx context.Context, resource string, refused Tokens) (Tokens, error) {
 	was := refused.AccessToken.Reveal()
 	stale := func(r record) bool {
-		return r.Tokens.Access == was && r.Tokens.Refresh != "" && time.Now().Unix()-r.Renewed >= int64(renewFloor/time.Second)
+		now := r.at(resource)
+		return now.Access == was && now.Refresh != "" && time.Now().Unix()-now.Renewed >= int64(renewFloor/time.Second)
 	}
 	if r, _ := s.now(); !stale(r) {
-		return r.Tokens.tokens(), nil
+		return r.at(resource).tokens(), nil
 	}
-	renewed, err := s.await(ctx, s.client.renew(s.id, stale))
+	renewed, err := s.await(ctx, s.client.renew(s.id, resource, stale), resource)
 	if err == nil && renewed.AccessToken.Reveal() == was { // the flight was somebody else's, for another reason
-		return s.await(ctx, s.client.renew(s.id, stale))
+		return s.await(ctx, s.client.renew(s.id, resource, stale), resource)
 	}
 	return renewed, err
 }
 
 // await waits for a renewal and takes its result.
-func (s *Session) await(ctx context.Context, flight *renewal) (Tokens, error) {
+func (s *Session) await(ctx context.Context, flight *renewal, resource string) (Tokens, error) {
 	select {
 	case <-flight.done:
 	case <-ctx.Done():
@@ -93,39 +101,47 @@ func (s *Session) await(ctx context.Context, flight *renewal) (Tokens, error) {
 	}
 	r, sealed := flight.session.now()
 	s.take(r, sealed)
-	return r.Tokens.tokens(), nil
-}
-
-// due says whether it is time to renew the access token.
-func (r record) due(id string, now time.Time) bool {
-	if r.Tokens.Expiry == 0 {
-		return false
+	tokens := r.at(resource).tokens()
+	if tokens.AccessToken.IsZero() { // somebody renewed the session meanwhile, for another resource
+		return Tokens{}, &UnavailableError{Op: "refresh", RetryAfter: firstPause, Cause: errors.New("the session changes too fast")}
 	}
-	life := time.Duration(r.Tokens.Expiry-r.Renewed) * time.Second
-	return time.Unix(r.Tokens.Expiry, 0).Sub(now) <= margin(life, fmt.Sprint(id, r.Version))
+	return tokens, nil
 }
 
-// renew returns the renewal of the session in this process, beginning one if there
-// is none. It belongs to the session, and not to the request that began it.
-func (c *Client) renew(id string, due func(record) bool) *renewal {
+// due says whether it is time to renew the access token, or to get one.
+func (r record) due(id, resource string, now time.Time) bool {
+	held := r.at(resource)
+	if held.Expiry == 0 {
+		return held.Access == ""
+	}
+	life := time.Duration(held.Expiry-held.Renewed) * time.Second
+	return time.Unix(held.Expiry, 0).Sub(now) <= margin(life, fmt.Sprint(id, resource, r.Version))
+}
+
+// renew returns the renewal of the session's access token in this process, beginning one
+// if there is none. It belongs to the session, and not to the request that began it. Of
+// several for different resources, which spend the same refresh token, the lease lets one
+// ask at a time.
+func (c *Client) renew(id, resource string, due func(record) bool) *renewal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if flight := c.renewals[id]; flight != nil {
+	of := id + " " + resource
+	if flight := c.renewals[of]; flight != nil {
 		return flight
 	}
 	flight := &renewal{done: make(chan struct{})}
-	c.renewals[id] = flight
+	c.renewals[of] = flight
 	begun := c.beside.run(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), renewalPatience)
 		defer cancel()
-		flight.session, flight.err = c.renewed(ctx, id, due)
+		flight.session, flight.err = c.renewed(ctx, id, resource, due)
 		c.mu.Lock()
-		delete(c.renewals, id)
+		delete(c.renewals, of)
 		c.mu.Unlock()
 		close(flight.done)
 	})
 	if !begun {
-		delete(c.renewals, id)
+		delete(c.renewals, of)
 		flight.err = errClosed
 		close(flight.done)
 	}
@@ -134,10 +150,10 @@ func (c *Client) renew(id string, due func(record) bool) *renewal {
 
 // renewed returns the session when it is no longer due: renewed here, or by
 // whoever else holds the lease.
-func (c *Client) renewed(ctx context.Context, id string, due func(record) bool) (*Session, error) {
+func (c *Client) renewed(ctx context.Context, id, resource string, due func(record) bool) (*Session, error) {
 	waited := false
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		s, err := c.dueSession(ctx, id, due)
+		s, err := c.dueSession(ctx, id, resource, due)
 		if err != nil || s.fresh(due) {
 			if err == nil && waited {
 				c.counters.awaited.Add(1)
@@ -150,7 +166,7 @@ func (c *Client) renewed(ctx context.Context, id string, due func(record) bool) 
 		}
 		if taken {
 			defer held.release(ctx)
-			return c.renewUnder(ctx, held, id, due)
+			return c.renewUnder(ctx, held, id, resource, due)
 		}
 		waited = true
 		select {
@@ -168,7 +184,7 @@ func (s *Session) fresh(due func(record) bool) bool {
 
 // dueSession loads the session. If it is due and its last renewal failed a moment
 // ago, the error is that of then.
-func (c *Client) dueSession(ctx context.Context, id string, due func(record) bool) (*Session, error) {
+func (c *Client) dueSession(ctx context.Context, id, resource string, due func(record) bool) (*Session, error) {
 	s, err := c.loadSession(ctx, id)
 	if errors.Is(err, ErrNoSession) {
 		return nil, ErrSessionEnded
@@ -177,7 +193,7 @@ func (c *Client) dueSession(ctx context.Context, id string, due func(record) boo
 		return s, err
 	}
 	r, _ := s.now()
-	if failed, err := c.lastFailure(ctx, id, r.Version); err != nil || failed.pausing() {
+	if failed, err := c.lastFailure(ctx, id, resource, r.Version); err != nil || failed.pausing() {
 		if err == nil {
 			err = failed.err()
 		}
@@ -187,34 +203,37 @@ func (c *Client) dueSession(ctx context.Context, id string, due func(record) boo
 }
 
 // renewUnder renews the session while the lease is held.
-func (c *Client) renewUnder(ctx context.Context, held *lease, id string, due func(record) bool) (*Session, error) {
-	s, err := c.dueSession(ctx, id, due) // it may have been renewed just before
+func (c *Client) renewUnder(ctx context.Context, held *lease, id, resource string, due func(record) bool) (*Session, error) {
+	s, err := c.dueSession(ctx, id, resource, due) // it may have been renewed just before
 	if err != nil || s.fresh(due) {
 		return s, err
 	}
 	r, _ := s.now()
-	next, waiting := c.unsaved(id, r.Version)
-	if !waiting {
-		if !held.held() {
-			return nil, &UnavailableError{Op: "refresh", Cause: errors.New("the lease ran out")}
+	if kept, waiting := c.unsaved(id, r.Version); waiting {
+		if err := c.saveTokens(ctx, s, kept.resource, kept.tokens); err != nil || kept.resource == resource || s.fresh(due) {
+			return s, err
 		}
-		w := r.who()
-		before := Identity{Issuer: w.Issuer, Subject: w.Subject, SessionID: w.SessionID}
-		if w.AuthTime != 0 {
-			before.AuthTime = time.Unix(w.AuthTime, 0)
-		}
-		next, err = c.refresh(ctx, r.Tokens.tokens(), &before)
+		r, _ = s.now() // with the refresh token that came for another resource
 	}
+	if !held.held() {
+		return nil, &UnavailableError{Op: "refresh", Cause: errors.New("the lease ran out")}
+	}
+	w := r.who()
+	before := Identity{Issuer: w.Issuer, Subject: w.Subject, SessionID: w.SessionID}
+	if w.AuthTime != 0 {
+		before.AuthTime = time.Unix(w.AuthTime, 0)
+	}
+	next, err := c.refresh(ctx, r.Tokens.tokens(), resource, &before)
 	if err != nil {
-		return c.notRenewed(ctx, s, err)
+		return c.notRenewed(ctx, s, resource, err)
 	}
-	return s, c.saveTokens(ctx, s, next)
+	return s, c.saveTokens(ctx, s, resource, next)
 }
 
 // saveTokens writes renewed tokens over those that were exchanged for them. A
 // session that somebody renewed meanwhile keeps the newer ones, and for one that
 // is gone the new ones are given back.
-func (c *Client) saveTokens(ctx context.Context, s *Session, tokens Tokens) error {
+func (c *Client) saveTokens(ctx context.Context, s *Session, resource string, tokens Tokens) error {
 	from, _ := s.now()
 	var failed error
 	for attempt := range saveAttempts {
@@ -237,9 +256,7 @@ func (c *Client) saveTokens(ctx context.Context, s *Session, tokens Tokens) erro
 		if r.Version != from.Version {
 			return nil
 		}
-		r.Version++
-		r.Tokens, r.Renewed = tokens.exported(), time.Now().Unix()
-		saved, err := s.save(context.WithoutCancel(ctx), r)
+		saved, err := s.save(context.WithoutCancel(ctx), r.with(resource, tokens, time.Now()))
 		if saved {
 			c.forgetUnsaved(s.id)
 			return nil
@@ -247,7 +264,7 @@ func (c *Client) saveTokens(ctx context.Context, s *Session, tokens Tokens) erro
 		failed = err
 	}
 	// The tokens wait here, so that the next renewal has only to save them.
-	c.keepUnsaved(s.id, from.Version, tokens)
+	c.keepUnsaved(s.id, from.Version, resource, tokens)
 	c.config.Logger.ErrorContext(ctx, "renewed tokens could not be saved", "error", failed)
 	if failed == nil {
 		failed = errors.New("the session changes too fast")
@@ -256,7 +273,7 @@ func (c *Client) saveTokens(ctx context.Context, s *Session, tokens Tokens) erro
 }
 
 // notRenewed decides what a failure means for the session.
-func (c *Client) notRenewed(ctx context.Context, s *Session, err error) (*Session, error) {
+func (c *Client) notRenewed(ctx context.Context, s *Session, resource string, err error) (*Session, error) {
 	r, _ := s.now()
 	if refusedGrant(err) {
 		// Somebody may have renewed it in spite of the lease.
@@ -283,7 +300,7 @@ func (c *Client) notRenewed(ctx context.Context, s *Session, err error) (*Sessio
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		c.config.Logger.ErrorContext(ctx, "tokens cannot be renewed until somebody mends the configuration", "error", refused)
 	}
-	return nil, c.noteFailure(ctx, s.id, r.Version, err)
+	return nil, c.noteFailure(ctx, s.id, resource, r.Version, err)
 }
 
 // failure is a renewal that failed, as all processes see it.
@@ -304,11 +321,17 @@ func (f failure) err() error {
 	return &UnavailableError{Op: "refresh", RetryAfter: time.Until(time.UnixMilli(f.Until)), Cause: errors.New("the last attempt failed a moment ago")}
 }
 
-func failureKey(id string) string { return "client renewal failed " + id }
+// failureKey names the failures for a resource, of which none keeps another from its token.
+func failureKey(id, resource string) string {
+	if resource == "" {
+		return "client renewal failed " + id
+	}
+	return "client renewal failed " + digestOf(id, resource)
+}
 
-func (c *Client) lastFailure(ctx context.Context, id string, version int64) (failure, error) {
+func (c *Client) lastFailure(ctx context.Context, id, resource string, version int64) (failure, error) {
 	var last failure
-	value, found, err := c.store.Get(ctx, failureKey(id))
+	value, found, err := c.store.Get(ctx, failureKey(id, resource))
 	if err != nil {
 		return failure{}, &UnavailableError{Op: "refresh", Cause: err}
 	}
@@ -319,8 +342,8 @@ func (c *Client) lastFailure(ctx context.Context, id string, version int64) (fai
 }
 
 // noteFailure makes everybody pause, and returns the error with the pause.
-func (c *Client) noteFailure(ctx context.Context, id string, version int64, err error) error {
-	last, lost := c.lastFailure(ctx, id, version)
+func (c *Client) noteFailure(ctx context.Context, id, resource string, version int64, err error) error {
+	last, lost := c.lastFailure(ctx, id, resource, version)
 	if lost != nil {
 		return err
 	}
@@ -338,7 +361,7 @@ func (c *Client) noteFailure(ctx context.Context, id string, version int64, err 
 	next.Until = time.Now().Add(pause).UnixMilli()
 	if value, broken := json.Marshal(next); broken == nil {
 		// Without the note the others try by themselves, which is worse but not wrong.
-		_ = c.store.Set(ctx, failureKey(id), value, pause+lastPause)
+		_ = c.store.Set(ctx, failureKey(id, resource), value, pause+lastPause)
 	}
 	return err
 }

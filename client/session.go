@@ -56,6 +56,8 @@ type record struct {
 	Ends     int64             `json:"ends"`
 	// Renewed is when the tokens were issued.
 	Renewed int64 `json:"renewed"`
+	// Others are access tokens for single resources.
+	Others map[string]other `json:"others,omitempty"`
 }
 
 // who is the part of the claims that sessions are found by.
@@ -207,11 +209,14 @@ func sessionBinding(id string) []byte { return []byte("session " + id) }
 // save writes the record over what was loaded and says whether nobody else wrote
 // meanwhile. Then the session is what was written.
 func (s *Session) save(ctx context.Context, next record) (bool, error) {
-	plain, err := json.Marshal(next)
-	if err != nil {
-		return false, fmt.Errorf("client: encoding a session: %w", err)
+	sealed, err := s.seal(next)
+	if err == nil && len(sealed) > kv.MaxValueBytes && next.Others != nil {
+		next.Others = nil // they can be had again, and the refresh token cannot
+		sealed, err = s.seal(next)
 	}
-	sealed := s.client.sealer.Seal(plain, sessionBinding(s.id))
+	if err != nil {
+		return false, err
+	}
 	if len(sealed) > kv.MaxValueBytes {
 		return false, fmt.Errorf("client: the session would have %d bytes, more than %d: keep fewer values, or ask for fewer claims", len(sealed), kv.MaxValueBytes)
 	}
@@ -229,6 +234,14 @@ func (s *Session) save(ctx context.Context, next record) (bool, error) {
 		s.take(next, sealed)
 	}
 	return saved, nil
+}
+
+func (s *Session) seal(r record) ([]byte, error) {
+	plain, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("client: encoding a session: %w", err)
+	}
+	return s.client.sealer.Seal(plain, sessionBinding(s.id)), nil
 }
 
 // touch notes that the session is in use, now and then. Whoever wrote meanwhile

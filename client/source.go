@@ -143,7 +143,7 @@ func (s *Source) exchange(ctx context.Context, tokens Tokens) (*Tokens, error) {
 	if s.config.Identity.Subject != "" {
 		before = &s.config.Identity
 	}
-	next, err := s.client.refresh(ctx, tokens, before)
+	next, err := s.client.refresh(ctx, tokens, "", before)
 	if err == nil || !refusedGrant(err) {
 		return &next, err
 	}
@@ -156,7 +156,7 @@ func (s *Source) exchange(ctx context.Context, tokens Tokens) (*Tokens, error) {
 			if kept.Valid(tooShort) {
 				return &kept, nil
 			}
-			next, err = s.client.refresh(ctx, kept, before)
+			next, err = s.client.refresh(ctx, kept, "", before)
 			if err == nil || !refusedGrant(err) {
 				return &next, err
 			}

@@ -3,28 +3,30 @@ package client
 // maxUnsaved is how many renewed tokens may wait for their store to come back.
 const maxUnsaved = 1024
 
-// unsavedTokens were issued for a session of that version and could not be saved.
+// unsavedTokens were issued for a session of that version, the access token for a resource
+// or "", and could not be saved.
 type unsavedTokens struct {
-	version int64
-	tokens  Tokens
+	version  int64
+	resource string
+	tokens   Tokens
 }
 
-func (c *Client) unsaved(id string, version int64) (Tokens, bool) {
+func (c *Client) unsaved(id string, version int64) (unsavedTokens, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	kept, there := c.waiting[id]
 	if !there || kept.version != version {
 		delete(c.waiting, id)
-		return Tokens{}, false
+		return unsavedTokens{}, false
 	}
-	return kept.tokens, true
+	return kept, true
 }
 
-func (c *Client) keepUnsaved(id string, version int64, tokens Tokens) {
+func (c *Client) keepUnsaved(id string, version int64, resource string, tokens Tokens) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.waiting) < maxUnsaved {
-		c.waiting[id] = unsavedTokens{version, tokens}
+		c.waiting[id] = unsavedTokens{version, resource, tokens}
 	}
 }
 

@@ -345,7 +345,7 @@ func (m Match) check(p *problems) proxy.Pattern {
 	}
 	for _, method := range m.Methods {
 		if !validMethod(method) {
-			p.say("%q is not a method that is passed on", method)
+			p.say("%q is not a method that is passed on; methods are written in capital letters, and CONNECT and TRACE are none", method)
 		}
 	}
 	return pattern

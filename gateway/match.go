@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gatehouse/internal/proxy"
@@ -233,12 +234,13 @@ func validHost(host string) bool {
 		return false
 	}
 	name := hostName(host)
-	if port, has := strings.CutPrefix(host[len(name):], ":"); has && !digits(port) || !has && len(host) > len(name) {
+	if port, has := strings.CutPrefix(host[len(name):], ":"); has && !validPort(port) || !has && len(host) > len(name) {
 		return false
 	}
 	if inside, is := strings.CutPrefix(name, "["); is {
-		address, err := netip.ParseAddr(strings.TrimSuffix(inside, "]"))
-		return err == nil && address.Is6() && address.Zone() == ""
+		text, closed := strings.CutSuffix(inside, "]")
+		address, err := netip.ParseAddr(text)
+		return closed && err == nil && address.Is6() && address.Zone() == ""
 	}
 	if name == "" || len(name) > 253 {
 		return false
@@ -251,6 +253,7 @@ func validHost(host string) bool {
 	return true
 }
 
-func digits(text string) bool {
-	return text != "" && len(text) <= 5 && !strings.ContainsFunc(text, func(r rune) bool { return r < '0' || '9' < r })
+func validPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }

@@ -100,6 +100,9 @@ func TestSmuggling(t *testing.T) {
 		"CL.TE":                alone + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
 		"TE.CL":                alone + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + next,
 		"chunks by themselves": alone + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
+		// RFC 9112 §6.1: there are no chunks in HTTP/1.0, and who says so is not believed.
+		"chunks in HTTP/1.0": strings.Replace(alone, "1.1", "1.0", 1) + "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + next,
+		"no length in 1.0":   strings.Replace(alone, "1.1", "1.0", 1) + "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + next,
 	} {
 		before := seen()
 		statuses, closed := s.raw(text)
@@ -142,6 +145,10 @@ func TestTwoNamesOfAHost(t *testing.T) {
 		"IPv6":              {"[::1]:80", nil, 404},
 		"IPv6 that is none": {"[::x]", nil, 400},
 		"brackets":          {"[", nil, 400},
+		"a bracket open":    {"[::1", nil, 400},
+		"one too many":      {"[::1]]", nil, 400},
+		"a port too large":  {"a.example:65536", nil, 400},
+		"a port as large":   {"a.example:65535", nil, 404},
 		"letters that grow": {"\u023a.example", nil, 400},
 		"a Kelvin sign":     {"\u212a.example", nil, 400},
 		"no UTF-8":          {"\xff.example:80", nil, 400},

@@ -28,6 +28,9 @@ const (
 	// request tries it.
 	breakerFailures = 5
 	breakerOpen     = 10 * time.Second
+	// trialPatience is how long altogether the request that tries an upstream may wait for its
+	// own body; then another one may try.
+	trialPatience = time.Second
 	// lookEvery is how often the files of certificates are looked at.
 	lookEvery = 2 * time.Second
 	// maxCertificates bounds each of them, in bytes.
@@ -200,6 +203,10 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	var sent *sentBody
 	if r.Body != nil && r.Body != http.NoBody {
 		sent = &sentBody{ReadCloser: r.Body}
+		if u.breaker.State() == gobreaker.StateHalfOpen {
+			done = once(done)
+			sent.patience, sent.late = trialPatience, func() { done(errSender) }
+		}
 		whole := *r // a RoundTripper changes no request
 		whole.Body, r = sent, &whole
 	}
@@ -219,13 +226,29 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
+// once is a function of which the first call alone counts.
+func once(f func(error)) func(error) {
+	var first sync.Once
+	return func(err error) { first.Do(func() { f(err) }) }
+}
+
 // sentBody is a request's body that knows whether its sender is waited for.
 type sentBody struct {
 	io.ReadCloser
 	waiting, broken atomic.Bool
+	// late, if set, is called when all waiting together takes longer than patience.
+	late     func()
+	patience time.Duration
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
+	if b.late != nil {
+		began, timer := time.Now(), time.AfterFunc(b.patience, b.late)
+		defer func() {
+			timer.Stop()
+			b.patience -= time.Since(began)
+		}()
+	}
 	b.waiting.Store(true)
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -59,16 +59,21 @@ func newBFF(ctx context.Context, at urls, secret client.Secret, c *http.Client, 
 	return bff.New(ctx, config)
 }
 
-// appHandler serves the application's files. By another name, such as localhost, the
-// backend refuses; pages are led to the right one before.
+// appHandler serves the application's files. By another name, such as localhost, a sign-in
+// would come back to a browser without its cookie; pages are led to the right one before.
 func appHandler(files fs.FS, at urls) http.Handler {
 	policy := strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' blob:", "connect-src 'self'",
 		"base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
 	}, "; ")
-	server := http.FileServerFS(files)
+	server, host := http.FileServerFS(files), strings.TrimPrefix(at.bff, "http://")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
+		if r.Host != host {
+			header.Set("Location", at.bff+r.URL.RequestURI())
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
 		header.Set("Content-Security-Policy", policy)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "strict-origin-when-cross-origin")

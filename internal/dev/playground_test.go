@@ -34,13 +34,20 @@ func getAt(handler http.Handler, host, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestPlaygroundByAnotherName(t *testing.T) {
-	handler := playgroundOf(t)
+func TestPagesByAnotherName(t *testing.T) {
+	playground, app := playgroundOf(t), appHandler(os.DirFS("app"), somewhere)
 	for _, host := range []string{"localhost:8081", "rebound.example:8081"} {
-		w := getAt(handler, host, "/callback?code=x")
+		w := getAt(playground, host, "/callback?code=x")
 		if w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != "http://127.0.0.1:8081/callback?code=x" {
 			t.Errorf("%s: %d %s", host, w.Code, w.Header().Get("Location"))
 		}
+		w = getAt(app, host, "/?x=1")
+		if w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != "http://127.0.0.1:8083/?x=1" {
+			t.Errorf("%s: %d %s", host, w.Code, w.Header().Get("Location"))
+		}
+	}
+	if w := getAt(app, "127.0.0.1:8083", "/"); w.Code != http.StatusOK {
+		t.Errorf("by its own name: %d", w.Code)
 	}
 }
 
@@ -93,21 +100,22 @@ func TestPageIDs(t *testing.T) {
 	playground, app := playgroundOf(t), appHandler(os.DirFS("app"), somewhere)
 	for _, test := range []struct {
 		handler       http.Handler
+		host          string
 		path, scripts string
 		ids           int // at least
 	}{
-		{playground, "/", "/page.js /view.js /exchange.js", 30},
-		{playground, "/service", "/service.js /view.js /exchange.js", 10},
-		{app, "/", "/app.js", 10},
+		{playground, "127.0.0.1:8081", "/", "/page.js /view.js /exchange.js", 30},
+		{playground, "127.0.0.1:8081", "/service", "/service.js /view.js /exchange.js", 10},
+		{app, "127.0.0.1:8083", "/", "/app.js", 10},
 	} {
-		page := get(t, test.handler, test.path).Body.String()
+		page := getAt(test.handler, test.host, test.path).Body.String()
 		comment, body, found := strings.Cut(page, "-->")
 		if !found {
 			t.Fatalf("%s has no comment about its ids", test.path)
 		}
 		script := ""
 		for name := range strings.FieldsSeq(test.scripts) {
-			script += get(t, test.handler, name).Body.String()
+			script += getAt(test.handler, test.host, name).Body.String()
 		}
 		wanted := regexp.MustCompile(`\b(?:pg|sv|app)-[a-z]+(?:-[a-z]+)*\b`).FindAllString(comment, -1)
 		for _, match := range regexp.MustCompile(`(?:\$\(|\s)'((?:pg|sv|app)-[a-z-]+[a-z])'`).FindAllStringSubmatch(script, -1) {

@@ -73,6 +73,7 @@ type Upstream struct {
 	Path      string          `yaml:"path"`
 	URL       string          `yaml:"url"`
 	Routes    []Route         `yaml:"routes"`
+	Resource  string          `yaml:"resource"`
 	Anonymous bool            `yaml:"anonymous"`
 	MaxBody   int64           `yaml:"max_body_bytes"`
 	Timeout   config.Duration `yaml:"timeout"`
@@ -86,6 +87,8 @@ type Route struct {
 	Path    string   `yaml:"path"`
 	Methods []string `yaml:"methods"`
 	Stream  bool     `yaml:"stream"`
+	// Resource stands in the place of the upstream's.
+	Resource string `yaml:"resource"`
 }
 
 // Files are the application's own: what its build has made.
@@ -235,9 +238,9 @@ func (c Config) settings() (bff.Config, error) {
 		}})
 	}
 	for _, u := range c.Upstreams {
-		one := bff.Upstream{Path: u.Path, URL: u.URL, Anonymous: u.Anonymous, MaxBody: u.MaxBody, Timeout: u.Timeout.Std(), InsecureAllowHTTP: u.InsecureAllowHTTP}
+		one := bff.Upstream{Path: u.Path, URL: u.URL, Resource: u.Resource, Anonymous: u.Anonymous, MaxBody: u.MaxBody, Timeout: u.Timeout.Std(), InsecureAllowHTTP: u.InsecureAllowHTTP}
 		for _, route := range u.Routes {
-			one.Routes = append(one.Routes, bff.Route{Path: route.Path, Methods: route.Methods, Stream: route.Stream})
+			one.Routes = append(one.Routes, bff.Route{Path: route.Path, Methods: route.Methods, Stream: route.Stream, Resource: route.Resource})
 		}
 		b.Upstreams = append(b.Upstreams, one)
 	}

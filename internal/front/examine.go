@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,7 +29,7 @@ func Examine(ctx context.Context, c Config) (found process.Findings) {
 		_ = front.Close()
 	}
 	if c.Files.Directory != "" {
-		found.Note("files", "there is an index.html", "the directory that the application's build writes to", checkFiles(os.DirFS(c.Files.Directory)))
+		found.Note("application", "there is an index.html in "+c.Files.Directory, "the directory that the application's build writes to", checkFiles(os.DirFS(c.Files.Directory)))
 	}
 	if c.Sessions.Store == "" || c.Sessions.Store == InMemory {
 		found.Weak("sessions", "sessions are in memory: a restart signs everybody out, and a second process knows none of them", "sessions.store: database, or redis for several processes")
@@ -41,6 +42,7 @@ func Examine(ctx context.Context, c Config) (found process.Findings) {
 		found.Note("TLS", "the certificate and its key fit", "tls.certificate and tls.key", err)
 	}
 	for _, u := range c.Upstreams {
+		found.Note("upstream "+u.Path, u.URL+" takes connections", "whether it runs, and ca_file if it is TLS", reach(ctx, u))
 		if u.InsecureAllowHTTP {
 			found.Weak("upstream", "tokens go to "+u.URL+" in clear", "https for the upstream")
 		}
@@ -49,6 +51,15 @@ func Examine(ctx context.Context, c Config) (found process.Findings) {
 		found.Weak("url", "people's sessions may travel in clear", "https, and no insecure_allow_http")
 	}
 	return append(found, c.examineIssuers(ctx)...)
+}
+
+// reach makes a connection to an upstream, and ends it.
+func reach(ctx context.Context, u Upstream) error {
+	roots, err := process.Authorities("ca_file", u.CAFile, false)
+	if err != nil {
+		return err
+	}
+	return process.Reach(ctx, u.URL, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots})
 }
 
 func (c Config) examineIssuers(ctx context.Context) (found process.Findings) {
@@ -60,7 +71,9 @@ func (c Config) examineIssuers(ctx context.Context) (found process.Findings) {
 		return nil // said already
 	}
 	for _, issuer := range settings.Issuers {
-		finding := process.Finding{About: "issuer", OK: fmt.Sprintf("%s answers; register the redirect URI %s", issuer.Issuer, settings.Addresses(issuer.Name).RedirectURI), Do: "whether the issuer runs, and issuer is written exactly as it writes itself"}
+		register := settings.Addresses(issuer.Name)
+		finding := process.Finding{About: "issuer", OK: fmt.Sprintf("%s answers; register the redirect URI %s, for sign-outs the post-logout redirect URI %s, and for its own the back-channel logout URI %s",
+			issuer.Issuer, register.RedirectURI, register.PostLogoutRedirectURI, register.BackChannelLogoutURI), Do: "whether the issuer runs, and issuer is written exactly as it writes itself"}
 		own := issuer.Client
 		own.Lazy = false
 		one, err := client.New(ctx, issuer.Issuer, own)

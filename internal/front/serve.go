@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/bff"
 	"gatehouse/internal/metrics"
+	"gatehouse/internal/proxy"
 	"gatehouse/internal/server"
 	"gatehouse/oauth"
 )
@@ -66,6 +67,7 @@ func (f *Front) handler() http.Handler {
 		base = bff.DefaultBase
 	}
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.EndConnection(w, r) // also where the BFF itself is not asked
 		switch r.URL.Path {
 		case base + "/livez":
 			oauth.WriteJSON(w, http.StatusOK, map[string]string{"status": "live"})

@@ -121,6 +121,21 @@ func TestSmuggling(t *testing.T) {
 			t.Errorf("%s: answers %v, closed %v; the API saw %v", name, statuses, closed, got)
 		}
 	}
+	// HTTP/1.0 has no chunks: who thinks that it had finds another end than who does not
+	// (RFC 9112 §6.1). The BFF's own endpoints end such connections, too.
+	const old = "POST /open/x HTTP/1.0\r\nHost: app.example\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n"
+	for name, sent := range map[string]string{
+		"chunks in HTTP/1.0":            old + "\r\n0\r\n\r\n" + inner,
+		"chunks in HTTP/1.0, a length":  old + "Content-Length: 5\r\n\r\n0\r\n\r\n" + inner,
+		"TE.CL at a health endpoint":    "POST /bff/livez HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
+		"TE.CL at another":              "POST /bff/readyz HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
+		"TE.CL where somebody signs in": "POST /bff/login HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
+	} {
+		statuses, closed := raw(t, address, sent)
+		if got := api.take(); len(statuses) != 1 || !closed || slices.ContainsFunc(got, func(one string) bool { return strings.Contains(one, "hidden") }) {
+			t.Errorf("%s: answers %v, closed %v; the API saw %v", name, statuses, closed, got)
+		}
+	}
 	// The connection for which all of this is meant still works.
 	statuses, _ := raw(t, address, head+"Content-Length: 5\r\n\r\nabcde"+"GET https://app.example/open/y HTTP/1.1\r\nHost: app.example\r\n\r\n")
 	if got := api.take(); !slices.Equal(statuses, []int{200, 200}) || !slices.Equal(got, []string{"POST /x 5 []", "GET /y 0 []"}) {

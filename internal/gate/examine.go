@@ -5,8 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
+	"strings"
 	"time"
 
 	"gatehouse/client"
@@ -15,11 +14,8 @@ import (
 	"gatehouse/internal/server"
 )
 
-// Bounds of a look.
-const (
-	feedTime = 5 * time.Second
-	dialTime = 3 * time.Second
-)
+// feedTime bounds the wait for feeds.
+const feedTime = 5 * time.Second
 
 // Examine looks at everything that a configuration, which Check accepts, names: Redis,
 // certificates, each issuer and its feed, and each upstream. Nothing is changed.
@@ -47,7 +43,7 @@ func Examine(ctx context.Context, c Config) (found process.Findings) {
 		found.Note("gateway", "", "what the message names", err)
 		return found
 	}
-	found.Note("routes", fmt.Sprintf("%d routes, none in the way of another", len(g.routes)), "", nil)
+	found.Note("routes", process.Count(len(g.routes), "route")+", none in the way of another", "", nil)
 	found = append(found, c.examineIssuers(ctx)...)
 	waiting, cancel := context.WithTimeout(ctx, feedTime)
 	found = append(found, g.examineFeeds(waiting)...)
@@ -108,45 +104,30 @@ func (g *Gate) examineFeeds(ctx context.Context) (found process.Findings) {
 
 // reach makes a connection to an upstream, and ends it.
 func reach(ctx context.Context, u Upstream) error {
-	at, err := url.Parse(u.URL)
-	if err != nil {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.TLS.ServerName}
+	var err error
+	if config.RootCAs, err = process.Authorities("ca_file", u.TLS.CAFile, false); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	port := at.Port()
-	if port == "" {
-		port = at.Scheme // the names of the usual ports
-	}
-	address := net.JoinHostPort(at.Hostname(), port)
-	var connection net.Conn
-	if at.Scheme == "http" {
-		connection, err = (&net.Dialer{}).DialContext(ctx, "tcp", address)
-	} else {
-		config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.TLS.ServerName}
-		if config.RootCAs, err = process.Authorities("ca_file", u.TLS.CAFile, false); err != nil {
+	if u.TLS.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(u.TLS.Certificate, u.TLS.Key)
+		if err != nil {
 			return err
 		}
-		if u.TLS.Certificate != "" {
-			pair, err := tls.LoadX509KeyPair(u.TLS.Certificate, u.TLS.Key)
-			if err != nil {
-				return err
-			}
-			config.Certificates = []tls.Certificate{pair}
-		}
-		connection, err = (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
+		config.Certificates = []tls.Certificate{pair}
 	}
-	if err != nil {
-		return err
-	}
-	return connection.Close()
+	return process.Reach(ctx, u.URL, config)
 }
 
 // weaknesses are what the configuration allows that an operator should know of.
 func (c Config) weaknesses(routes []gateway.Route) (found process.Findings) {
 	for _, r := range routes {
 		if r.Public {
-			found.Weak("route "+r.Name, fmt.Sprintf("everybody is let in to %v %s", r.Match.Methods, r.Match.Path), "authentication, if that is not meant")
+			methods := strings.Join(r.Match.Methods, ", ")
+			if methods == "" {
+				methods = "any method"
+			}
+			found.Weak("route "+r.Name, "everybody is let in to "+r.Match.Path+" by "+methods, "authentication, if that is not meant")
 		}
 		if r.Forward.InsecureOriginalToken {
 			found.Weak("route "+r.Name, "its upstream gets the client's own token, and can use it elsewhere", "forward.exchange, jwt or headers")

@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +73,39 @@ func TestClients(t *testing.T) {
 	}
 	if strings.Contains(g.log.String(), "a-secret") || strings.Contains(g.log.String(), read) {
 		t.Errorf("the log holds a secret:\n%s", g.log)
+	}
+}
+
+// At the gateway's own endpoints, too, a request ends its connection if somebody before
+// may have found another end of it (RFC 9112 §6.1, §6.3).
+func TestOwnEndpointsEndConnections(t *testing.T) {
+	spec.Covers(t, "PX-13")
+	i := newIssuer(t)
+	g := start(t, place(t, files(yaml(i.URL, echo(t), "decisions: {listen: '127.0.0.1:8061', proxies: [127.0.0.1]}\nlisten: '127.0.0.1:8060'\n"))))
+	for _, address := range []string{g.public + "/.gatehouse/livez", g.public + "/.gatehouse/readyz", g.public + "/.gatehouse/jwks.json", g.public + "/public/x", g.decisions + "/livez", g.decisions + "/readyz", g.decisions + "/decide", g.decisions + "/else"} {
+		at, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			head  string
+			count int
+		}{
+			{" HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n", 1},
+			{" HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", 1},
+			{" HTTP/1.1\r\nContent-Length: 5\r\n", 2}, // of which everybody finds the same end
+		} {
+			connection, err := net.Dial("tcp", at.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.WriteString(connection, "POST "+at.Path+test.head+"Host: a.example\r\n\r\n0\r\n\r\n"+"GET /public/hidden HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+			answers, failed := io.ReadAll(connection)
+			if count := strings.Count(string(answers), "HTTP/1."); err != nil || failed != nil && count == 0 || count != test.count {
+				t.Errorf("%s, %q: %v, %v; %d answers, want %d: %s", at, test.head, err, failed, count, test.count, answers)
+			}
+			_ = connection.Close()
+		}
 	}
 }
 

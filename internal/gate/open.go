@@ -15,6 +15,7 @@ import (
 	"gatehouse/gateway/forwardauth"
 	"gatehouse/gateway/maxmind"
 	"gatehouse/internal/metrics"
+	"gatehouse/internal/proxy"
 	"gatehouse/internal/server"
 	"gatehouse/oauth"
 )
@@ -177,6 +178,7 @@ func (g *Gate) health(w http.ResponseWriter, r *http.Request, base string) bool 
 func (g *Gate) publicHandler() http.Handler {
 	base, keys := g.config.base(), g.gateway.JWKS()
 	return g.logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.EndConnection(w, r) // also where the gateway itself is not asked
 		switch {
 		case g.health(w, r, base):
 		case r.URL.Path == base+"/jwks.json":
@@ -193,6 +195,7 @@ const DecidePath = "/decide"
 // decisionsHandler answers proxies that ask, and nobody else.
 func (g *Gate) decisionsHandler() http.Handler {
 	return g.logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.EndConnection(w, r)
 		switch {
 		case g.health(w, r, ""):
 		case r.URL.Path == DecidePath:

@@ -8,18 +8,21 @@ import (
 )
 
 // identity are the headers by which servers behind proxies are told who asks, from
-// where, over what and for which address. A star at the end stands for anything.
+// where, over what and for which address, or to go round a check, or (proxy, which a CGI
+// program finds as HTTP_PROXY) whom to ask for all else. A star at the end stands for
+// anything.
 const identity = `
 	authorization authorization-* proxy-authorization x-authorization dpop
 	forwarded x-forwarded x-forwarded-* x-real-ip x-client-ip x-cluster-client-ip true-client-ip x-true-client-ip
 	cf-connecting-ip cf-connecting-ipv6 cf-ipcountry cf-access-* fastly-client-ip x-azure-clientip x-azure-socketip x-appengine-* fly-client-ip do-connecting-ip
 	x-original-* x-rewrite-* x-envoy-* x-host x-http-host-override x-proxy-user x-scheme x-url-scheme front-end-https
-	x-http-method x-http-method-override x-method-override
+	x-http-method x-http-method-override x-method-override x-http-path-override x-middleware-* l5d-* proxy
 	x-user x-user-* x-username x-email x-groups x-roles x-scopes x-auth x-auth-* x-authenticated-* x-authentik-* x-remote-* remote-* x-webauth-* x-login
-	x-consumer-* x-credential-* x-anonymous-consumer x-userinfo x-subject x-sub x-principal x-account-*
+	x-role x-group x-scope x-permissions x-admin x-oauth-* oidc-* x-oidc-* shib-* x-shib-* impersonate-* sudo x-kong-* x-grafana-* x-client-cn x-client-san x-serverless-authorization
+	x-consumer-* x-credential-* x-anonymous-consumer x-userinfo x-subject x-sub x-principal x-principal-* x-account-*
 	x-access-token x-id-token x-token x-token-* x-jwt x-jwt-* x-api-key-* x-gatehouse-* x-vouch-* x-pomerium-* tailscale-*
 	x-amzn-oidc-* x-amzn-mtls-* x-goog-iap-* x-goog-authenticated-* x-ms-client-principal x-ms-client-principal-* x-ms-token-* x-arr-*
-	client-cert client-cert-* x-client-cert x-client-cert-* x-client-verify x-client-dn x-client-certificate ssl-client-* x-ssl-* ssl-* x-spiffe-* x-tls-* x-mtls-*`
+	client-cert client-cert-* x-client-cert x-client-cert-* x-client-verify x-client-dn x-client-certificate ssl-client-* x-ssl x-ssl-* ssl-* x-spiffe-* x-tls-* x-mtls-*`
 
 // own are the answer's headers that speak for the whole origin, which is not the
 // upstream's, or to proxies in front of us.
@@ -184,4 +187,12 @@ func (f *Filter) Response(h http.Header) {
 		return
 	}
 	h["Set-Cookie"] = kept
+}
+
+// Trailer takes away what an upstream may tell nobody behind the body: what Response takes
+// away, for there are readers that put trailers among the headers, and all cookies
+// (RFC 9110 §6.5.1).
+func (f *Filter) Trailer(h http.Header) {
+	f.response.strip(h)
+	delete(h, "Set-Cookie")
 }

@@ -29,6 +29,7 @@ func TestIdentityHeadersAreStripped(t *testing.T) {
 		"X-Real-Ip", "Remote-User", "Remote_user", "X-Remote-User", "X-Auth-Request-Email", "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override",
 		"X-Ssl-Client-Cert", "Ssl-Client-Cert", "X-Forwarded-Client-Cert", "Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-Arr-Clientcert",
 		"X-Tenant-User", "X_tenant_user", "Cookie_", "COOKIE", "X-Goog-Iap-Jwt-Assertion", "Proxy-Authorization",
+		"Proxy", "X-Middleware-Subrequest", "L5d-Dst-Override", "Oidc_claim_sub", "Shib-Identity-Provider", "Impersonate-User", "X-Role", "X-Serverless-Authorization", "X-Principal-Name",
 	}
 	good := []string{"Accept", "Content-Type", "X-Csrf", "If-None-Match", "Accept-Language", "Traceparent", "X-Tenant", "X-Request-Id", "Api-Version"}
 	h := http.Header{"Cookie": {"a=1; __Host-Http-session=secret; b=2", "__host-http-session-tx-1=x", `c="x; __Host-Http-session=secret; y"`, "=__Host-Http-session=secret; bare; d=4"}}

@@ -45,6 +45,9 @@ func ParsePattern(text string) (Pattern, error) {
 			if strings.ContainsAny(segment, "{}*?#%") {
 				return p, fmt.Errorf("the path %q has one of {}*?#%% inside a segment; {name} stands for a whole one, {name...} at the end for the rest", text)
 			}
+			if strings.HasPrefix(segment, ":") { // a variable elsewhere, and here a segment that nobody asks for
+				return p, fmt.Errorf("the path %q has a segment that begins with a colon; {name} stands for any segment", text)
+			}
 			if err := CheckPath("/" + strings.ReplaceAll(url.PathEscape(segment), "%3B", ";")); segment != "" && err != nil {
 				return p, fmt.Errorf("no request can have the path %q", text)
 			}

@@ -31,6 +31,8 @@ func CheckTarget(r *http.Request, ours string) error {
 		return &TargetError{Detail: "is no path"}
 	case r.URL.Host != "" && !strings.EqualFold(r.URL.Host, ours): // RFC 9112 §3.2.2
 		return &TargetError{Detail: "names another host"}
+	case r.URL.Scheme != "" && r.URL.Scheme != "http" && r.URL.Scheme != "https":
+		return &TargetError{Detail: "names another scheme"}
 	case strings.Contains(r.RequestURI, "#"):
 		return &TargetError{Detail: "has a fragment"}
 	}
@@ -46,12 +48,14 @@ func CheckTarget(r *http.Request, ours string) error {
 	return CheckPath(escaped)
 }
 
-// EndConnection has the connection of a request end with its answer if the body came in
-// chunks: net/http does not tell whether there was a Content-Length, too, by which
-// somebody before us may have found another end (RFC 9112 §6.3: "MUST close the
-// connection after responding to such a request").
+// EndConnection has the connection of a request end with its answer if somebody before us
+// may have found another end of the request. net/http does not tell whether a body in
+// chunks had a Content-Length, too (RFC 9112 §6.3: "MUST close the connection after
+// responding to such a request"), nor whether a request of HTTP/1.0 had a
+// Transfer-Encoding, which it ignores (§6.1: "MUST treat the message as if the framing is
+// faulty, [...] and close the connection after processing the message").
 func EndConnection(w http.ResponseWriter, r *http.Request) {
-	if len(r.TransferEncoding) > 0 {
+	if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
 		w.Header().Set("Connection", "close")
 	}
 }

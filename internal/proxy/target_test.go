@@ -45,6 +45,9 @@ func TestTargets(t *testing.T) {
 		{"GET", "http://evil.example/a", false},
 		{"GET", "http://app.example@evil.example/a", false},
 		{"GET", "http://user@app.example/a", false},
+		{"GET", "https://app.example/a", true},
+		{"GET", "ftp://app.example/a", false},
+		{"GET", "file:///a", false},
 		{"OPTIONS", "*", false},
 		{"CONNECT", "app.example:443", false},
 		{"GET", "/a#b", false},
@@ -126,7 +129,7 @@ func TestPatterns(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"", "photos", "/photos/", "/a//b", "/a/*", "/a{id}", "/{id", "/{}", "/{...}", "/{a...}/b", "/{a}/{a}", "/..", "/a/./b", "/a;b", `/a\b`, "/%61", "/{{a}}", "/a?b", "/" + strings.Repeat("a", proxy.MaxPatternBytes)} {
+	for _, bad := range []string{"", "photos", "/photos/", "/a//b", "/a/*", "/a/:id", "/:id/b", "/a{id}", "/{id", "/{}", "/{...}", "/{a...}/b", "/{a}/{a}", "/..", "/a/./b", "/a;b", `/a\b`, "/%61", "/{{a}}", "/a?b", "/" + strings.Repeat("a", proxy.MaxPatternBytes)} {
 		if _, err := proxy.ParsePattern(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -123,7 +124,11 @@ func (u *Upstream) Pass(w http.ResponseWriter, r *http.Request, p Passage) {
 			}
 		},
 		ModifyResponse: func(response *http.Response) error {
+			if response.StatusCode < 100 {
+				return errNoStatus
+			}
 			u.Filter.Response(response.Header)
+			u.trailers(response)
 			if p.Change != nil {
 				p.Change(response)
 			}
@@ -135,6 +140,42 @@ func (u *Upstream) Pass(w http.ResponseWriter, r *http.Request, p Passage) {
 		proxy.BufferPool = u.Buffers
 	}
 	proxy.ServeHTTP(finalOnly{w}, r)
+}
+
+// errNoStatus is the error of an answer with a status below 100, which has no meaning that
+// could be passed on (RFC 9110 §15: "SHOULD process the response as if it had a 5xx").
+var errNoStatus = errors.New("proxy: the upstream's answer has no status")
+
+// trailers has the answer's trailers filtered, which are there when its body was read.
+func (u *Upstream) trailers(response *http.Response) {
+	u.Filter.Trailer(response.Trailer) // those that are announced
+
+	// RFC 9112 §7.1.2: in HTTP/1.1 they come behind chunks, and nowhere else.
+	without := response.ProtoMajor == 1 && response.ContentLength >= 0
+	if !without && response.StatusCode != http.StatusSwitchingProtocols && response.Body != nil && response.Body != http.NoBody {
+		response.Body = &trailed{response.Body, response, u.Filter}
+	}
+}
+
+// trailed is a body that filters the trailers behind it.
+type trailed struct {
+	io.ReadCloser
+	response *http.Response
+	filter   *Filter
+}
+
+func (b *trailed) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.filter.Trailer(b.response.Trailer)
+	}
+	return n, err
+}
+
+func (b *trailed) Close() error {
+	err := b.ReadCloser.Close()
+	b.filter.Trailer(b.response.Trailer)
+	return err
 }
 
 // address says where the request goes and where it came from.

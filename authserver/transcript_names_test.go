@@ -50,7 +50,8 @@ func (n *names) fix(value, placeholder string) {
 }
 
 var (
-	productToken = regexp.MustCompile(`gh([cra])_[A-Za-z0-9_-]{20,}`)
+	// What precedes tells a token from letters in the midst of a sealed text.
+	productToken = regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])(gh([cra])_[A-Za-z0-9_-]{20,})`)
 	signedToken  = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 	jsonMember   = regexp.MustCompile(`"(jti|gid|sid|at_hash|kid|n|x|y)": ?"([^"]+)"`)
 	pairwiseSub  = regexp.MustCompile(`"sub": ?"([A-Za-z0-9_-]{43})"`)
@@ -67,7 +68,7 @@ func (n *names) learn(r *http.Request, body string, answer gatehousetest.Answer)
 	location := answer.Header.Get("Location")
 	for _, text := range []string{r.URL.RawQuery, body, r.Header.Get("Authorization"), location, answer.Text} {
 		for _, found := range productToken.FindAllStringSubmatch(text, -1) {
-			n.name(found[0], productTokens[found[1]])
+			n.name(found[1], productTokens[found[2]])
 		}
 		for _, found := range signedToken.FindAllString(text, -1) {
 			n.learnJWT(found)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -352,5 +353,21 @@ func TestErrorsAreRegisteredAndPrintable(t *testing.T) {
 	}
 	if len(seen) < 18 {
 		t.Errorf("the transcripts show only %d error codes", len(seen))
+	}
+}
+
+// TestLettersInASealedTextAreNoToken: random letters are a prefix of tokens now and then.
+func TestLettersInASealedTextAreNoToken(t *testing.T) {
+	n := newNames()
+	const token = "ghc_abcdefghijklmnopqrstuvwxyz"
+	r := httptest.NewRequest("GET", "/authorize?i=AQx-"+token, nil)
+	n.learn(r, "code="+token, gatehousetest.Answer{Response: &http.Response{Header: http.Header{"Location": {"/authorize?i=AQx" + token}}}})
+	if n.of[token] != "{code 1}" || n.counts["code"] != 1 || n.counts["interaction"] != 2 {
+		t.Errorf("learnt %v", n.of)
+	}
+	n = newNames()
+	n.learn(r, "", gatehousetest.Answer{Response: &http.Response{Header: http.Header{"Location": {"/authorize?i=AQx" + token}}}})
+	if n.counts["code"] != 0 {
+		t.Errorf("learnt %v", n.of)
 	}
 }

@@ -38,7 +38,8 @@ type Client struct {
 	waiting  map[string]unsavedTokens // by session
 
 	beside    beside
-	repeating chan struct{} // one for each revocation that is repeated
+	repeating chan struct{}      // one for each revocation that is repeated
+	owedAt    [owedShards]string // the keys of the shards in the store
 }
 
 // beside is what runs beside requests, until Close.
@@ -116,7 +117,7 @@ func New(ctx context.Context, issuer string, config Config) (*Client, error) {
 			return nil, err
 		}
 	}
-	c.repeating = make(chan struct{}, maxRepeated)
+	c.repeating, c.owedAt = make(chan struct{}, maxRepeated), c.owedKeys()
 	if config.Store != nil {
 		c.beside.run(c.settleOwed)
 	}

@@ -110,13 +110,18 @@ func (c *Client) settled(ctx context.Context, o owed) {
 	}
 }
 
-func (c *Client) owedKey(shard int) string {
-	return fmt.Sprintf("client owed %s %d", c.groupOf("owed", c.provider.issuer, c.config.ClientID), shard)
+// owedKeys names the shards, once: they are looked at as long as the client lives.
+func (c *Client) owedKeys() (keys [owedShards]string) {
+	group := c.groupOf("owed", c.provider.issuer, c.config.ClientID)
+	for shard := range keys {
+		keys[shard] = fmt.Sprintf("client owed %s %d", group, shard)
+	}
+	return keys
 }
 
 // readOwed returns what a shard holds, and the value itself, nil if there is none.
 func (c *Client) readOwed(ctx context.Context, shard int) (list []owed, value []byte, err error) {
-	key := c.owedKey(shard)
+	key := c.owedAt[shard]
 	value, found, err := c.store.Get(ctx, key)
 	if err != nil || !found {
 		return nil, nil, err
@@ -136,7 +141,7 @@ func (c *Client) readOwed(ctx context.Context, shard int) (list []owed, value []
 // changeOwed writes what change makes of a shard, again until nobody else wrote
 // meanwhile.
 func (c *Client) changeOwed(ctx context.Context, shard int, change func([]owed) ([]owed, error)) error {
-	key := c.owedKey(shard)
+	key := c.owedAt[shard]
 	for range owedRetries {
 		list, old, err := c.readOwed(ctx, shard)
 		if err != nil {

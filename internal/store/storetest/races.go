@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -224,11 +223,10 @@ func endingRace(t *testing.T, open Open, end ending) {
 			var lock sync.Mutex
 			var grants []gatehouse.Grant
 			var accepted atomic.Int64
+			some := make(chan struct{})
 			race(t, func(racer int) (struct{}, error) {
 				if racer == 0 {
-					for accepted.Load() < 20 { // let some go before
-						runtime.Gosched()
-					}
+					<-some // let some go before
 					_, err := end.act(s)
 					return struct{}{}, err
 				}
@@ -239,7 +237,9 @@ func endingRace(t *testing.T, open Open, end ending) {
 					if err != nil || outcome != gatehouse.CodeAccepted {
 						return struct{}{}, err
 					}
-					accepted.Add(1)
+					if accepted.Add(1) == 20 {
+						close(some)
+					}
 					lock.Lock()
 					grants = append(grants, issue.Grant)
 					lock.Unlock()

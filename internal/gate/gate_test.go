@@ -26,6 +26,7 @@ import (
 
 // The process serves clients: what routes and descriptions let in, and its own endpoints.
 func TestClients(t *testing.T) {
+	spec.Covers(t, "FT-32")
 	i := newIssuer(t)
 	key, err := jose.GenerateKey(jose.ES256, "gw")
 	if err != nil {

@@ -19,6 +19,8 @@ import (
 type Config struct {
 	// Listen is the address to serve clients on; with a Decisions.Listen it may be left out.
 	Listen string `yaml:"listen"`
+	// H2C admits HTTP/2 without TLS on Listen, which clients of gRPC need where there is none.
+	H2C bool `yaml:"h2c"`
 	// Base is the path of the gateway's own endpoints: livez, readyz, jwks.json.
 	Base string `yaml:"base"`
 
@@ -313,6 +315,9 @@ func (c Config) Check() error {
 		if (t.Certificate == "") != (t.Key == "") {
 			add(fmt.Errorf("%s needs both certificate and key", setting))
 		}
+	}
+	if c.H2C && c.TLS.Certificate != "" {
+		add(errors.New("h2c is HTTP/2 without TLS, and there is a certificate: clients have HTTP/2 by it; leave h2c out"))
 	}
 	if base := c.base(); !strings.HasPrefix(base, "/") || strings.HasSuffix(base, "/") {
 		add(fmt.Errorf("base must be a path such as %s, without a slash at the end", DefaultBase))

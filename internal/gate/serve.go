@@ -36,7 +36,7 @@ func (g *Gate) Serve(ctx context.Context, public, decisions net.Listener) error 
 		certificate server.TLS
 		serve       server.Listener
 	}{
-		public:    {g.config.TLS, server.Listener{Handler: g.publicHandler(), Stopping: g.gateway.EndStreams}},
+		public:    {g.config.TLS, server.Listener{Handler: g.publicHandler(), H2C: g.config.H2C, Stopping: g.gateway.EndStreams}},
 		decisions: {g.config.Decisions.TLS, server.Listener{Handler: g.decisionsHandler(), Stopping: func() {}}},
 	} {
 		if listener == nil {

@@ -54,6 +54,9 @@ type Listener struct {
 	Stopping func()
 	// Connected, when set, makes the context of a connection's requests.
 	Connected func(context.Context, net.Conn) context.Context
+	// H2C admits HTTP/2 without TLS from clients that begin with it (RFC 9113 §3.3), beside
+	// HTTP/1.1. An Upgrade to it is ignored.
+	H2C bool
 	// Beside go on until the context ends, and are waited for.
 	Beside []func(context.Context)
 
@@ -76,6 +79,11 @@ func (l Listener) Serve(ctx context.Context, listener net.Listener) error {
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame},
 		ConnState: newConnections(l.limits.connections).changed, ConnContext: l.Connected,
 		ErrorLog: slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
+	}
+	if l.H2C {
+		web.Protocols = new(http.Protocols)
+		web.Protocols.SetHTTP1(true)
+		web.Protocols.SetUnencryptedHTTP2(true)
 	}
 	web.RegisterOnShutdown(l.Stopping)
 	ctx, stop := context.WithCancel(ctx)

@@ -107,10 +107,11 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		header["Strict-Transport-Security"] = m.constants.hsts
 	}
 	header["X-Content-Type-Options"], header["X-Request-Id"] = m.constants.noSniff, e.id[:]
-	if len(hr.TransferEncoding) > 0 {
+	if len(hr.TransferEncoding) > 0 || !hr.ProtoAtLeast(1, 1) {
 		// net/http does not tell whether there was a Content-Length, too, by which
 		// somebody before us may have found another end: RFC 9112 §6.3, "MUST
-		// close the connection after responding to such a request".
+		// close the connection after responding to such a request"; nor whether a
+		// request of HTTP/1.0 had a Transfer-Encoding, which it ignores (§6.1).
 		header.Set("Connection", "close")
 	}
 	defer m.recovered(w, r)

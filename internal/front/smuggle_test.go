@@ -129,6 +129,7 @@ func TestSmuggling(t *testing.T) {
 		"chunks in HTTP/1.0, a length":  old + "Content-Length: 5\r\n\r\n0\r\n\r\n" + inner,
 		"TE.CL at a health endpoint":    "POST /bff/livez HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
 		"TE.CL at another":              "POST /bff/readyz HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
+		"TE.CL for the server itself":   "OPTIONS * HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
 		"TE.CL where somebody signs in": "POST /bff/login HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
 	} {
 		statuses, closed := raw(t, address, sent)

@@ -79,6 +79,9 @@ func (l Listener) Serve(ctx context.Context, listener net.Listener) error {
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame},
 		ConnState: newConnections(l.limits.connections).changed, ConnContext: l.Connected,
 		ErrorLog: slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
+		// The handler ends connections on which another request may hide (RFC 9112 §6.3);
+		// net/http's own answer to OPTIONS * does not.
+		DisableGeneralOptionsHandler: true,
 	}
 	if l.H2C {
 		web.Protocols = new(http.Protocols)

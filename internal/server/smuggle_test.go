@@ -29,6 +29,8 @@ func TestOneRequestIsNotReadAsTwo(t *testing.T) {
 		"a bare line feed":         post + "Transfer-Encoding: chunked\r\n\r\n3\na=b\r\n0\r\n\r\n" + hidden,
 		"a long chunk extension":   post + "Transfer-Encoding: chunked\r\n\r\n3;" + string(make([]byte, 1<<16)) + "\r\na=b\r\n0\r\n\r\n" + hidden,
 		"a folded line":            post + "Content-Length: 3\r\n\tfolded: 1\r\n\r\na=b" + hidden,
+		"chunks in HTTP/1.0":       "POST /token HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + hidden,
+		"the server itself":        "OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
 		"a line feed in a name":    post + "X\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
 	} {
 		conn := r.dial(t)

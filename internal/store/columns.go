@@ -43,8 +43,25 @@ func listText(list []string) string {
 	if len(list) == 0 {
 		return "[]"
 	}
-	text, _ := json.Marshal(list) // strings always marshal
-	return string(text)
+	text := []byte{'['}
+	for i, item := range list {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = appendQuoted(text, item)
+	}
+	return string(append(text, ']'))
+}
+
+// appendQuoted appends a text as encoding/json writes it.
+func appendQuoted(to []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(text) // strings always marshal
+			return append(to, quoted...)
+		}
+	}
+	return append(append(append(to, '"'), text...), '"')
 }
 
 func recordText(record any) (string, error) {

@@ -44,8 +44,12 @@ func (a *act) tellJoined(event gatehouse.Event, kind gatehouse.EventKind, joins 
 
 // detailText is a record of an event's own details and of further ones, in pairs.
 func detailText(own map[string]string, further []string) (string, error) {
-	if len(own) == 0 && len(further) == 0 {
+	switch {
+	case len(own) == 0 && len(further) == 0:
 		return "{}", nil
+	case len(own) == 0 && len(further) == 2:
+		text := append(appendQuoted([]byte{'{'}, further[0]), ':')
+		return string(append(appendQuoted(text, further[1]), '}')), nil
 	}
 	detail := make(map[string]string, len(own)+len(further)/2)
 	for name, value := range own {

@@ -65,9 +65,13 @@ func (s *Store) Grant(ctx context.Context, tenant gatehouse.TenantID, id gatehou
 // CreatedAt and LastUsedAt are the store's.
 func (s *Store) IssueCode(ctx context.Context, tenant gatehouse.TenantID, issue gatehouse.CodeIssue) (gatehouse.CodeIssued, error) {
 	g := issue.Grant
-	claims, err := recordText(g.Claims)
-	if err != nil {
-		return gatehouse.CodeIssued{}, err
+	claims := "{}"
+	if len(g.Claims.UserInfo)+len(g.Claims.IDToken) > 0 {
+		text, err := recordText(g.Claims)
+		if err != nil {
+			return gatehouse.CodeIssued{}, err
+		}
+		claims = text
 	}
 	issued, err := write(ctx, s, "issuing a code", tenant, func(a *act) (gatehouse.CodeIssued, error) {
 		none := gatehouse.CodeIssued{}

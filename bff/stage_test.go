@@ -19,6 +19,7 @@ import (
 	"gatehouse/bff"
 	"gatehouse/client"
 	"gatehouse/gatehousetest"
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/kv"
 )
 
@@ -142,7 +143,7 @@ type stage struct {
 	api    *httptest.Server
 	fronts []*httptest.Server
 	bffs   []*bff.BFF
-	log    *lockedBuffer
+	log    *proxytest.Log
 	person *gatehousetest.Browser // alice's, at the issuer
 
 	flooded chan struct{} // one for each flood that was stopped
@@ -151,27 +152,10 @@ type stage struct {
 	saw []*http.Request // by the API
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // newStage starts one replica for each store; change may change each one's Config.
 func newStage(t *testing.T, stores []kv.Store, change func(*bff.Config)) *stage {
 	t.Helper()
-	s := &stage{T: t, issuer: gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant}), log: &lockedBuffer{}, flooded: make(chan struct{}, 1)}
+	s := &stage{T: t, issuer: gatehousetest.Start(t, gatehousetest.Options{Tenant: tenant}), log: &proxytest.Log{}, flooded: make(chan struct{}, 1)}
 	s.person = s.issuer.NewBrowser(t)
 	s.line = &line{issuer: s.issuer, cut: map[string]bool{}, answer: map[string]int{}, forms: map[string][]url.Values{}}
 	s.api = httptest.NewServer(http.HandlerFunc(s.serveAPI))

@@ -89,6 +89,7 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 	if options.PublicURL == "" {
 		options.PublicURL = URL
 	}
+	fresh := options.Data == "" && options.Database == ""
 	if options.Data == "" {
 		options.Data = t.TempDir()
 	}
@@ -123,6 +124,10 @@ func Run(t testing.TB, options Options) (_ *Issuer, stop func()) {
 		if config.Database == "" {
 			config.Database = postgresOf(t, options.Data)
 		}
+	}
+	if fresh {
+		furnish(t, config)
+	} else if config.OnPostgres() {
 		if _, err := server.InitKeys(context.Background(), config, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatalf("make the key-encryption key: %v", err)
 		}

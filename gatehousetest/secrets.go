@@ -96,8 +96,7 @@ func (i *Issuer) noteKeys() {
 			return
 		}
 		for _, key := range keys {
-			// As the keyring seals them.
-			if secret, opened := ring.Open(key.Sealed, []byte(string(tenant)+"\x00"+string(key.Purpose)+"\x00"+key.ID)); opened {
+			if secret, opened := ring.Open(key.Sealed, keyData(tenant, key)); opened {
 				i.noteKey(secret)
 			}
 		}

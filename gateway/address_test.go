@@ -194,7 +194,7 @@ func TestLimitsOfReplicas(t *testing.T) {
 	}
 	eventually(t, "it is told", func() bool {
 		ask(third) // those of a window that is over are not carried
-		return slices.ContainsFunc(s.log.lines(t, "rate limits are kept in this process alone: the store that shares them is away"), func(line map[string]any) bool { return line["error"] != nil })
+		return slices.ContainsFunc(s.log.Lines(t, "rate limits are kept in this process alone: the store that shares them is away"), func(line map[string]any) bool { return line["error"] != nil })
 	})
 }
 

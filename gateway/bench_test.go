@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/gateway"
 	"gatehouse/internal/proxy"
+	"gatehouse/internal/proxy/proxytest"
 )
 
 // BenchmarkGateway is a request with a repeated token through the gateway, and through
@@ -63,7 +64,7 @@ func BenchmarkGateway(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer null.Close()
-		s := &stage{TB: b, issuer: issuer, echo: &echo{Server: upstream}, log: &lockedBuffer{}}
+		s := &stage{TB: b, issuer: issuer, echo: &echo{Server: upstream}, log: &proxytest.Log{}}
 		config := s.config()
 		config.Logger = slog.New(slog.NewJSONHandler(null, nil))
 		g, err := gateway.New(b.Context(), config)

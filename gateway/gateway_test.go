@@ -160,7 +160,7 @@ func TestOneLineForEachDecision(t *testing.T) {
 	s.do("PUT", "/photos/1", bearer(raw), nil)
 	s.do("GET", "/nothing", nil, nil)
 	s.do("GET", "/public/x", with(bearer(raw), "Cookie", "session=secret-cookie"), nil)
-	lines := s.log.lines(t, "decision")
+	lines := s.log.Lines(t, "decision")
 	if len(lines) != 5 {
 		t.Fatalf("%d lines, want 5:\n%s", len(lines), s.log)
 	}
@@ -224,7 +224,7 @@ func TestDecisionsThatAreAskedFor(t *testing.T) {
 			t.Errorf("%q", names)
 		}
 	}
-	if len(s.log.lines(t, "decision")) != 0 {
+	if len(s.log.Lines(t, "decision")) != 0 {
 		t.Error("an explanation is told in the log")
 	}
 	if d := ask("GET", "/photos/1", raw, false); !d.Allowed || d.Steps != nil {

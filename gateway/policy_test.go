@@ -4,46 +4,24 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"gatehouse/gateway"
 	"gatehouse/internal/proxy"
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/internal/spec"
 	"gatehouse/resource"
 )
 
-// raw sends octets and returns the statuses of all answers until the gateway closes the
-// connection, or has been silent for long.
+// raw sends octets and returns what proxytest.Raw does.
 func (s *stage) raw(text string) (statuses []int, closed bool) {
 	s.Helper()
-	connection, err := net.Dial("tcp", strings.TrimPrefix(s.front.URL, "http://"))
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer connection.Close()
-	if _, err := io.WriteString(connection, text); err != nil {
-		s.Fatal(err)
-	}
-	_ = connection.SetReadDeadline(time.Now().Add(20 * time.Second))
-	buffered := bufio.NewReader(connection)
-	for {
-		response, err := http.ReadResponse(buffered, nil)
-		if err != nil {
-			network, is := err.(net.Error)
-			return statuses, !is || !network.Timeout()
-		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
-		statuses = append(statuses, response.StatusCode)
-	}
+	return proxytest.Raw(s, s.front.URL, text)
 }
 
 // TestSmuggling: a request that two readers could divide differently is refused and ends its

@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 
 	"gatehouse/client"
 	"gatehouse/gateway"
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/jose"
 	"gatehouse/resource"
 	"gatehouse/revocation"
@@ -240,39 +240,6 @@ func (e *echo) last(t testing.TB) saw {
 	return all[len(all)-1]
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// lines are those of a message, as JSON.
-func (l *lockedBuffer) lines(t testing.TB, message string) []map[string]any {
-	t.Helper()
-	var found []map[string]any
-	for line := range strings.Lines(l.String()) {
-		var one map[string]any
-		if err := json.Unmarshal([]byte(line), &one); err != nil {
-			t.Fatalf("a line of log is no JSON: %q", line)
-		}
-		if one["msg"] == message {
-			found = append(found, one)
-		}
-	}
-	return found
-}
-
 // stage is an issuer, an echo upstream, and a gateway between them.
 type stage struct {
 	testing.TB
@@ -280,7 +247,7 @@ type stage struct {
 	echo    *echo
 	gateway *gateway.Gateway
 	front   *httptest.Server
-	log     *lockedBuffer
+	log     *proxytest.Log
 }
 
 // routes that most tests need; change may change them.
@@ -301,7 +268,7 @@ func (s *stage) config() gateway.Config {
 
 func newStage(t testing.TB, change func(*stage, *gateway.Config)) *stage {
 	t.Helper()
-	s := &stage{TB: t, issuer: newIssuer(t), echo: newEcho(t), log: &lockedBuffer{}}
+	s := &stage{TB: t, issuer: newIssuer(t), echo: newEcho(t), log: &proxytest.Log{}}
 	config := s.config()
 	if change != nil {
 		change(s, &config)

@@ -262,7 +262,7 @@ func TestUpstreamsByCertificate(t *testing.T) {
 	eventually(t, "the new certificate is shown", func() bool { return s.do("GET", "/tried", nil, nil).text == "HTTP/2.0 gateway-2" })
 	write(t, at("cert.pem"), []byte("rubbish"))
 	eventually(t, "a wrong file is told", func() bool {
-		return len(s.log.lines(t, "the certificates of an upstream cannot be read; those from before stay")) > 0
+		return len(s.log.Lines(t, "the certificates of an upstream cannot be read; those from before stay")) > 0
 	})
 	if p := s.do("GET", "/tried", nil, nil); p.text != "HTTP/2.0 gateway-2" {
 		t.Errorf("%v", p)

@@ -21,24 +21,9 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"gatehouse/internal/proxy/proxytest"
 )
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 const configuration = `
 authentications:
@@ -70,19 +55,16 @@ func freeAddress(t *testing.T) string {
 }
 
 // start runs the program and returns Envoy's connection to it.
-func start(t *testing.T, file, address string, secure credentials.TransportCredentials) (connection *grpc.ClientConn, log *lockedBuffer, stop func() int) {
+func start(t *testing.T, file, address string, secure credentials.TransportCredentials) (connection *grpc.ClientConn, log *proxytest.Log, stop func() int) {
 	t.Helper()
-	log = &lockedBuffer{}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan int, 1)
-	go func() { done <- run(ctx, []string{"--config", file}, log, log) }()
+	log = &proxytest.Log{}
+	_, ended := proxytest.Run(t, func(ctx context.Context) int { return run(ctx, []string{"--config", file}, log, log) })
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(secure))
 	if err != nil {
 		t.Fatal(err)
 	}
 	stop = sync.OnceValue(func() int {
-		cancel()
-		code := <-done
+		code := ended()
 		_ = connection.Close()
 		return code
 	})

@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"gatehouse/internal/proxy/proxytest"
 )
 
 const gatewayPublic = "routes: [{name: public, path: /public, public: true}]\n"
@@ -21,24 +22,6 @@ func writeGateway(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return file
-}
-
-// lockedText is written by a command and read by the test.
-type lockedText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // A port that is taken is told before anything is served, whichever of the listeners it is.
@@ -53,7 +36,7 @@ func TestGatewayWhosePortIsTaken(t *testing.T) {
 		"GATEHOUSE_GATEWAY_DECISIONS_LISTEN": "listen: 127.0.0.1:0\ndecisions: {listen: '" + taken.Addr().String() + "', proxies: [127.0.0.1]}\n",
 		"metrics.listen":                     "listen: 127.0.0.1:0\nmetrics: {listen: '" + taken.Addr().String() + "'}\n",
 	} {
-		out := &lockedText{}
+		out := &proxytest.Log{}
 		code := run(t.Context(), terminal{in: strings.NewReader(""), out: out, err: out}, []string{"gateway", "--config", writeGateway(t, text)})
 		if code != exitFailed || !strings.Contains(out.String(), setting) || !strings.Contains(out.String(), taken.Addr().String()) {
 			t.Errorf("%s: ended with %d:\n%s", setting, code, out)
@@ -70,7 +53,7 @@ func TestGatewayServesUntilItIsStopped(t *testing.T) {
 	address := probe.Addr().String()
 	_ = probe.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	out, ended := &lockedText{}, make(chan int, 1)
+	out, ended := &proxytest.Log{}, make(chan int, 1)
 	file := writeGateway(t, "decisions: {listen: '"+address+"', proxies: [127.0.0.1]}\n")
 	go func() {
 		ended <- run(ctx, terminal{in: strings.NewReader(""), out: out, err: out}, []string{"gateway", "--config", file})

@@ -1,7 +1,6 @@
 package extauthz_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +22,7 @@ import (
 
 	"gatehouse/gateway"
 	"gatehouse/gateway/extauthz"
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/internal/spec"
 	"gatehouse/jose"
 	"gatehouse/oauth"
@@ -117,24 +116,6 @@ func (d *decisions) Decide(_ context.Context, r gateway.Request) gateway.Decisio
 	return d.decision
 }
 
-// lockedBuffer is written by the server and read by the test.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestAllowed(t *testing.T) {
 	d := &decisions{decision: gateway.Decision{
 		Allowed: true, Status: 200, Set: http.Header{"X-Gatehouse-Subject": {"ada"}, "X-Gatehouse-Scope": {"a b"}},
@@ -213,7 +194,7 @@ func TestDenied(t *testing.T) {
 			t.Errorf("%d: %v", test.decision.Status, got)
 		}
 	}
-	log := &lockedBuffer{}
+	log := &proxytest.Log{}
 	answer := ask(t, dial(t, &decisions{panics: true}, extauthz.Config{Logger: slog.New(slog.NewTextHandler(log, nil))}), question("GET", "/x", map[string]string{"authorization": "Bearer secret"}, nil))
 	if no := answer.GetDeniedResponse(); no == nil || no.GetStatus().GetCode() != 500 || strings.Contains(no.GetBody(), "broken") || !strings.Contains(log.String(), "panic") || strings.Contains(log.String(), "secret") {
 		t.Errorf("a panic: %v\n%s", answer, log.String())

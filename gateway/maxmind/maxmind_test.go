@@ -8,12 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"gatehouse/gateway"
 	"gatehouse/gateway/maxmind"
+	"gatehouse/internal/proxy/proxytest"
 )
 
 var _ gateway.Countries = (*maxmind.Countries)(nil)
@@ -103,23 +103,6 @@ func number(kind, value int) []byte {
 	return append([]byte{byte(kind<<5 | len(encoded))}, encoded...)
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func replace(t testing.TB, name string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(name+".new", content, 0o600); err != nil {
@@ -141,7 +124,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 }
 
 func TestCountries(t *testing.T) {
-	name, log := filepath.Join(t.TempDir(), "country.mmdb"), &lockedBuffer{}
+	name, log := filepath.Join(t.TempDir(), "country.mmdb"), &proxytest.Log{}
 	replace(t, name, database(t, map[string]string{"192.0.2.0/25": "DE", "192.0.2.128/25": "FR", "2001:db8::/32": "AT", "198.51.100.0/24": ""}))
 	c, err := maxmind.Open(maxmind.Config{File: name, Look: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {

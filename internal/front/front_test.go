@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"gatehouse/internal/front"
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/internal/redistest"
 )
 
@@ -81,7 +82,7 @@ func with(more ...map[string]string) map[string]string {
 }
 
 // start serves a configuration and returns its address and how to stop it.
-func start(t *testing.T, path string, log *bytes.Buffer) (address string, stop func()) {
+func start(t *testing.T, path string, log *proxytest.Log) (address string, stop func()) {
 	t.Helper()
 	config, err := front.Load(path, nil)
 	if err != nil {
@@ -94,16 +95,10 @@ func start(t *testing.T, path string, log *bytes.Buffer) (address string, stop f
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- running.Serve(ctx, listener) }()
-	return "http://" + listener.Addr().String(), func() {
-		cancel()
-		if err := <-done; err != nil {
+	listener, address := proxytest.Listen(t)
+	_, ended := proxytest.Run(t, func(ctx context.Context) error { return running.Serve(ctx, listener) })
+	return address, func() {
+		if err := ended(); err != nil {
 			t.Error(err)
 		}
 		if err := running.Close(); err != nil {
@@ -143,7 +138,7 @@ func TestStores(t *testing.T) {
 }
 
 func serves(t *testing.T, more string) {
-	var log bytes.Buffer
+	var log proxytest.Log
 	address, stop := start(t, place(t, with(map[string]string{"bff.yaml": yaml(discovery(t), more+"\nlog: {access: true}\n")})), &log)
 	for path, want := range map[string]string{
 		"/": "<title>", "/photos/7": "<title>", "/app.js": "1", "/.well-known/x": "known", "/bff/bff.js": "export", "/bff/livez": "live", "/bff/readyz": "ready",
@@ -184,7 +179,7 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	}
 	at := probe.Addr().String()
 	_ = probe.Close()
-	var log bytes.Buffer
+	var log proxytest.Log
 	address, stop := start(t, place(t, with(map[string]string{"bff.yaml": yaml(discovery(t), "metrics: {listen: '"+at+"'}\n")})), &log)
 	get(t, address+"/bff/livez") // by now it serves
 	if status, _, text := get(t, "http://"+at+"/metrics"); status != http.StatusOK || !strings.Contains(text, "gatehouse_build_info") || !strings.Contains(text, "go_goroutines") {

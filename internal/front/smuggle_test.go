@@ -1,19 +1,16 @@
 package front_test
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/internal/spec"
 )
 
@@ -39,32 +36,6 @@ func (h *heard) take() []string {
 	return requests
 }
 
-// raw sends octets and returns the statuses of all answers until the connection is
-// closed or silent.
-func raw(t *testing.T, address, text string) (statuses []int, closed bool) {
-	t.Helper()
-	connection, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	if _, err := io.WriteString(connection, text); err != nil {
-		t.Fatal(err)
-	}
-	_ = connection.SetReadDeadline(time.Now().Add(5 * time.Second))
-	buffered := bufio.NewReader(connection)
-	for {
-		response, err := http.ReadResponse(buffered, nil)
-		if err != nil {
-			network, is := err.(net.Error)
-			return statuses, !is || !network.Timeout()
-		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
-		statuses = append(statuses, response.StatusCode)
-	}
-}
-
 // TestSmuggling: a request that two readers could divide differently is refused and ends
 // its connection, or is one request that ends it; the API never sees a second one.
 func TestSmuggling(t *testing.T) {
@@ -75,7 +46,7 @@ func TestSmuggling(t *testing.T) {
 	text := strings.Replace(yaml(discovery(t), ""), "upstreams:\n", `upstreams:
   - {path: /open, url: '`+upstream.URL+`', anonymous: true, routes: [{path: '/{rest...}', methods: [GET, POST]}]}
 `, 1)
-	var log bytes.Buffer
+	var log proxytest.Log
 	address, stop := start(t, place(t, with(map[string]string{"bff.yaml": text})), &log)
 	defer stop()
 
@@ -103,7 +74,7 @@ func TestSmuggling(t *testing.T) {
 		"a chunk's length too long":     head + "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\nabcd\r\n0\r\n\r\n" + inner,
 		"a chunk ended by LF":           head + "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n" + inner,
 	} {
-		statuses, closed := raw(t, address, sent)
+		statuses, closed := proxytest.Raw(t, address, sent)
 		smuggled := slices.ContainsFunc(api.take(), func(one string) bool { return strings.Contains(one, "hidden") })
 		if len(statuses) != 1 || statuses[0] < 400 || !closed || smuggled {
 			t.Errorf("%s: answers %v, closed %v, smuggled %v", name, statuses, closed, smuggled)
@@ -116,7 +87,7 @@ func TestSmuggling(t *testing.T) {
 		"TE.CL":                head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + inner,
 		"chunks by themselves": head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
 	} {
-		statuses, closed := raw(t, address, sent)
+		statuses, closed := proxytest.Raw(t, address, sent)
 		if got := api.take(); len(statuses) != 1 || !closed || len(got) > 1 || slices.ContainsFunc(got, func(one string) bool { return strings.Contains(one, "hidden") }) {
 			t.Errorf("%s: answers %v, closed %v; the API saw %v", name, statuses, closed, got)
 		}
@@ -138,7 +109,7 @@ func TestSmuggling(t *testing.T) {
 		}
 	}
 	// The connection for which all of this is meant still works.
-	statuses, _ := raw(t, address, head+"Content-Length: 5\r\n\r\nabcde"+"GET https://app.example/open/y HTTP/1.1\r\nHost: app.example\r\n\r\n")
+	statuses, _ := proxytest.Raw(t, address, head+"Content-Length: 5\r\n\r\nabcde"+"GET https://app.example/open/y HTTP/1.1\r\nHost: app.example\r\n\r\n")
 	if got := api.take(); !slices.Equal(statuses, []int{200, 200}) || !slices.Equal(got, []string{"POST /x 5 []", "GET /y 0 []"}) {
 		t.Errorf("two good requests: %v; the API saw %v", statuses, got)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gatehouse/internal/gate"
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/jose"
 	"gatehouse/revocation"
 )
@@ -181,28 +182,11 @@ func with(base map[string]string, more map[string]string) map[string]string {
 	return all
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // running is a gateway that serves.
 type running struct {
 	*gate.Gate
 	public, decisions string
-	log               *lockedBuffer
+	log               *proxytest.Log
 	// stop asks it to stop, and stopped waits for that.
 	stop    context.CancelFunc
 	stopped func()
@@ -217,7 +201,7 @@ func start(t *testing.T, path string) *running {
 	if err := config.Check(); err != nil {
 		t.Fatal(err)
 	}
-	r := &running{log: &lockedBuffer{}}
+	r := &running{log: &proxytest.Log{}}
 	if r.Gate, err = gate.Open(t.Context(), config, slog.New(slog.NewJSONHandler(r.log, nil))); err != nil {
 		t.Fatal(err)
 	}
@@ -225,23 +209,16 @@ func start(t *testing.T, path string) *running {
 		if wanted == "" {
 			return nil, ""
 		}
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return listener, "http://" + listener.Addr().String()
+		return proxytest.Listen(t)
 	}
 	wantsPublic, wantsDecisions := config.Addresses()
 	public, publicAt := listen(wantsPublic)
 	decisions, decisionsAt := listen(wantsDecisions)
 	r.public, r.decisions = publicAt, decisionsAt
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Serve(ctx, public, decisions) }()
-	r.stop = cancel
+	var ended func() error
+	r.stop, ended = proxytest.Run(t, func(ctx context.Context) error { return r.Serve(ctx, public, decisions) })
 	r.stopped = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
+		if err := ended(); err != nil {
 			t.Error(err)
 		}
 		if err := r.Close(); err != nil {

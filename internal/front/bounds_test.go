@@ -1,12 +1,12 @@
 package front_test
 
 import (
-	"bytes"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
+	"gatehouse/internal/proxy/proxytest"
 	"gatehouse/internal/spec"
 )
 
@@ -20,7 +20,7 @@ func TestHeadsAreBounded(t *testing.T) {
 	text := strings.Replace(yaml(discovery(t), ""), "upstreams:\n", `upstreams:
   - {path: /open, url: '`+upstream.URL+`', anonymous: true, routes: [{path: '/{rest...}', methods: [GET, POST]}]}
 `, 1)
-	var log bytes.Buffer
+	var log proxytest.Log
 	address, stop := start(t, place(t, with(map[string]string{"bff.yaml": text})), &log)
 	defer stop()
 	const end = " HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n"
@@ -36,7 +36,7 @@ func TestHeadsAreBounded(t *testing.T) {
 		"a very long target":    {"GET /open/" + strings.Repeat("a", 64<<10) + end + "\r\n", 431},
 		"what is right":         {"GET /open/x?" + strings.Repeat("a", 4<<10) + end + "X-Long: " + strings.Repeat("a", 16<<10) + "\r\n\r\n", 200},
 	} {
-		statuses, closed := raw(t, address, test.sent)
+		statuses, closed := proxytest.Raw(t, address, test.sent)
 		if got := api.take(); !slices.Equal(statuses, []int{test.status}) || !closed || len(got) != map[bool]int{true: 1}[test.status == 200] {
 			t.Errorf("%s: %v, closed %v; the API saw %d requests", about, statuses, closed, len(got))
 		}

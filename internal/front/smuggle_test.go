@@ -103,7 +103,7 @@ func TestSmuggling(t *testing.T) {
 		"TE.CL for the server itself":   "OPTIONS * HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
 		"TE.CL where somebody signs in": "POST /bff/login HTTP/1.1\r\nHost: app.example\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
 	} {
-		statuses, closed := raw(t, address, sent)
+		statuses, closed := proxytest.Raw(t, address, sent)
 		if got := api.take(); len(statuses) != 1 || !closed || slices.ContainsFunc(got, func(one string) bool { return strings.Contains(one, "hidden") }) {
 			t.Errorf("%s: answers %v, closed %v; the API saw %v", name, statuses, closed, got)
 		}

@@ -21,7 +21,7 @@ const defaultListen = "127.0.0.1:8080"
 // no page for it. The garbage collector runs when as much was allocated as is
 // held: beside it, some megabytes of clients and keys would have it run dozens
 // of times a second. A percentage (GOGC) would multiply what passwords take, too.
-const ballastBytes = 24 << 20
+const ballastBytes = 16 << 20
 
 func serveCommand(term terminal) *cobra.Command {
 	file := ""

@@ -99,7 +99,7 @@ func openSQLite(ctx context.Context, path string) (_ *database, err error) {
 		}
 	}()
 	if db.writer, err = connectFirst(ctx, sqliteName(absolute, "rw",
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-16000)")); err != nil {
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-8000)")); err != nil {
 		return nil, err
 	}
 	var mode string

@@ -7,7 +7,7 @@ import (
 )
 
 // termsKept bounds how many grants' terms are in memory; each takes about a kilobyte.
-const termsKept = 10_000
+const termsKept = 3_000
 
 type termsKey struct {
 	tenant gatehouse.TenantID

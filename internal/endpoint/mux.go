@@ -122,12 +122,15 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		notFound(w)
 		return
 	}
-	if rows := m.exact[hr.URL.Path]; len(rows) > 0 && rows[0].Process {
+	rows := m.exact[hr.URL.Path]
+	if len(rows) > 0 && rows[0].Process {
 		m.dispatch(w, r, rows)
 		return
 	}
 	place, found, err := m.config.Tenancy.Resolve(hr.Context(), hr.Host, hr.URL.Path)
-	rows := m.rowsAt(place.Path)
+	if len(rows) == 0 || place.Path != hr.URL.Path {
+		rows = m.rowsAt(place.Path)
+	}
 	if err != nil && !(found && len(rows) > 0 && rows[0].Outage) {
 		m.refuse(w, r, m.lost(r, place, found, rows), err)
 		return

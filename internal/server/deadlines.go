@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +31,14 @@ type calmConn struct {
 // deadline is one of a connection. The zero time is none.
 type deadline struct {
 	mu         sync.Mutex
-	due, timer time.Time // when it is over, and when the timer fires, which is no later
+	due, timer time.Time   // when it is over, and when the timer fires, which is no later
+	rung       atomic.Bool // the timer was set to a time long ago, which wakes whoever waits, and the deadline has moved since
+	before     time.Time   // what the timer was set to before that
 }
+
+// longAgo is later than any time to which a deadline is set only to wake whoever
+// waits, and earlier than any other.
+const longAgo = 1e6 // in seconds since 1970
 
 func (c *calmConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
@@ -47,6 +54,11 @@ func (c *calmConn) SetWriteDeadline(t time.Time) error {
 
 func (c *calmConn) Read(b []byte) (int, error) {
 	for {
+		if c.reading.rung.Load() {
+			if err := c.reading.rewind(c.Conn.SetReadDeadline); err != nil {
+				return 0, err
+			}
+		}
 		n, err := c.Conn.Read(b)
 		if err == nil || n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.reading.over(c.Conn.SetReadDeadline) {
 			return n, err
@@ -80,20 +92,42 @@ func (d *deadline) move(t time.Time, set func(time.Time) error) error {
 	defer d.mu.Unlock()
 	d.due = t
 	if t.IsZero() || !d.timer.IsZero() && !t.Before(d.timer) {
+		d.rung.Store(!d.timer.IsZero() && d.timer.Unix() < longAgo && d.timer != t)
 		return nil
 	}
+	if t.Unix() < longAgo {
+		d.before = d.timer
+	}
 	d.timer = t
+	d.rung.Store(false)
 	return set(t)
 }
 
+// rewind sets the timer anew after it was made to fire at once: to what it was
+// before, if that is no later than the deadline.
+func (d *deadline) rewind(set func(time.Time) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reset(d.before, set)
+}
+
 // over says whether the deadline has passed when the timer has fired, and sets
-// the timer anew if not.
+// the timer to it if not.
 func (d *deadline) over(set func(time.Time) error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.due.IsZero() && !time.Now().Before(d.due) {
 		return true
 	}
-	d.timer = d.due
-	return set(d.due) != nil
+	return d.reset(time.Time{}, set) != nil
+}
+
+// reset sets the timer to the deadline, or to a time before it.
+func (d *deadline) reset(before time.Time, set func(time.Time) error) error {
+	d.timer, d.before = d.due, time.Time{}
+	if !before.IsZero() && (d.due.IsZero() || before.Before(d.due)) {
+		d.timer = before
+	}
+	d.rung.Store(false)
+	return set(d.timer)
 }

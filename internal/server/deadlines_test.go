@@ -83,6 +83,52 @@ func TestADeadlineThatIsTakenBackEndsNothing(t *testing.T) {
 	})
 }
 
+// TestAConnectionInUseSetsItsTimerTwiceForEachRequest, as net/http does without deadlines: to
+// wake the read that waits while a request is served, and back.
+func TestAConnectionInUseSetsItsTimerTwiceForEachRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, inner, far := calm(t)
+		move := func(at time.Time) {
+			t.Helper()
+			if err := conn.SetReadDeadline(at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const requests = 100
+		for range requests {
+			move(time.Now().Add(2 * time.Minute)) // idle
+			go func() {
+				time.Sleep(time.Millisecond)
+				_, _ = far.Write([]byte("x"))
+			}()
+			if _, err := readFor(conn); err != nil {
+				t.Fatal(err)
+			}
+			move(time.Time{})
+			move(time.Now().Add(5 * time.Second))  // headers
+			move(time.Now().Add(15 * time.Second)) // all of it
+			ended := make(chan error)
+			go func() { // while it is served
+				_, err := readFor(conn)
+				ended <- err
+			}()
+			synctest.Wait()
+			move(time.Unix(1, 0))
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("the read ends with %v", err)
+			}
+			move(time.Time{})
+		}
+		if inner.set > 2*requests+3 {
+			t.Errorf("the timer was set %d times for %d requests", inner.set, requests)
+		}
+		move(time.Now().Add(2 * time.Minute))
+		if waited, err := readFor(conn); waited != 2*time.Minute || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("then it ended after %v with %v", waited, err)
+		}
+	})
+}
+
 // TestAReadThatWaitsIsWoken: net/http does so at the end of every request, and
 // reads on.
 func TestAReadThatWaitsIsWoken(t *testing.T) {

@@ -7,8 +7,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
+	"sync"
 )
 
 const (
@@ -24,9 +26,15 @@ const (
 type Key struct {
 	ID uint32
 
-	// The 32 bytes, as a string behind a pointer: fmt does not ask the methods of unexported fields,
-	// and of a Key inside such a field this is the form whose contents it prints with no verb.
-	secret *string
+	// Behind a pointer: fmt does not ask the methods of unexported fields, and of a Key inside such a
+	// field this is the form whose contents it prints with no verb.
+	secret *material
+}
+
+// material is what a key is made of.
+type material struct {
+	bytes string
+	macs  sync.Pool // of hash.Hash, keyed and empty
 }
 
 // NewKey makes a Key of 32 random bytes. The id must not be 0, the id of no key.
@@ -41,11 +49,12 @@ func NewKey(id uint32, secret []byte) (Key, error) {
 }
 
 func newKey(id uint32, secret []byte) Key {
-	text := string(secret)
-	return Key{ID: id, secret: &text}
+	m := &material{bytes: string(secret)}
+	m.macs.New = func() any { return hmac.New(sha256.New, []byte(m.bytes)) }
+	return Key{ID: id, secret: m}
 }
 
-func (k Key) bytes() []byte { return []byte(*k.secret) }
+func (k Key) bytes() []byte { return []byte(k.secret.bytes) }
 
 // IsZero says that there is no key.
 func (k Key) IsZero() bool { return k.secret == nil }
@@ -68,14 +77,17 @@ func (k Key) Derive(purpose string, context ...string) Key {
 // MAC authenticates the sequence of parts: 32 bytes, different for different sequences even when
 // their concatenations agree. Compare with a function that takes constant time.
 func (k Key) MAC(parts ...[]byte) []byte {
-	mac := hmac.New(sha256.New, k.bytes())
+	mac := k.secret.macs.Get().(hash.Hash)
 	var length [8]byte
 	for _, part := range parts {
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		mac.Write(length[:])
 		mac.Write(part)
 	}
-	return mac.Sum(nil)
+	sum := mac.Sum(nil)
+	mac.Reset()
+	k.secret.macs.Put(mac)
+	return sum
 }
 
 func appendPart(to, part []byte) []byte {

@@ -87,7 +87,8 @@ func TestSlowBodiesHoldNoTrial(t *testing.T) {
 			if err := try(t.Context(), nil); !errors.Is(err, errResting) {
 				t.Errorf("%s: beside the trial: %v", about, err)
 			}
-			time.Sleep(trialPatience + every%trialPatience)
+			time.Sleep(trialPatience + every%trialPatience + time.Millisecond)
+			synctest.Wait() // the trial is given back
 			if err := try(t.Context(), strings.NewReader("x")); err != nil {
 				t.Errorf("%s: another one: %v", about, err)
 			}

@@ -26,15 +26,11 @@ const (
 type Key struct {
 	ID uint32
 
-	// Behind a pointer: fmt does not ask the methods of unexported fields, and of a Key inside such a
-	// field this is the form whose contents it prints with no verb.
-	secret *material
-}
-
-// material is what a key is made of.
-type material struct {
-	bytes string
-	macs  sync.Pool // of hash.Hash, keyed and empty
+	// The 32 bytes, as a string behind a pointer: fmt does not ask the methods of unexported fields, and of a Key
+	// inside such a field this is the form whose contents it prints with no verb; of a struct behind one it
+	// prints them with those that do not fit, such as %s.
+	secret *string
+	macs   *sync.Pool // of hash.Hash, keyed and empty; fmt does not see what is in it
 }
 
 // NewKey makes a Key of 32 random bytes. The id must not be 0, the id of no key.
@@ -49,12 +45,12 @@ func NewKey(id uint32, secret []byte) (Key, error) {
 }
 
 func newKey(id uint32, secret []byte) Key {
-	m := &material{bytes: string(secret)}
-	m.macs.New = func() any { return hmac.New(sha256.New, []byte(m.bytes)) }
-	return Key{ID: id, secret: m}
+	text := string(secret)
+	keyed := func() any { return hmac.New(sha256.New, []byte(text)) }
+	return Key{ID: id, secret: &text, macs: &sync.Pool{New: keyed}}
 }
 
-func (k Key) bytes() []byte { return []byte(k.secret.bytes) }
+func (k Key) bytes() []byte { return []byte(*k.secret) }
 
 // IsZero says that there is no key.
 func (k Key) IsZero() bool { return k.secret == nil }
@@ -77,7 +73,7 @@ func (k Key) Derive(purpose string, context ...string) Key {
 // MAC authenticates the sequence of parts: 32 bytes, different for different sequences even when
 // their concatenations agree. Compare with a function that takes constant time.
 func (k Key) MAC(parts ...[]byte) []byte {
-	mac := k.secret.macs.Get().(hash.Hash)
+	mac := k.macs.Get().(hash.Hash)
 	var length [8]byte
 	for _, part := range parts {
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
@@ -86,7 +82,7 @@ func (k Key) MAC(parts ...[]byte) []byte {
 	}
 	sum := mac.Sum(nil)
 	mac.Reset()
-	k.secret.macs.Put(mac)
+	k.macs.Put(mac)
 	return sum
 }
 

@@ -83,10 +83,11 @@ const (
 	sqlMoveGrants = `UPDATE grants SET session_id = $3 WHERE tenant = $1 AND subject = $4 AND session_id = $2 AND ended_at = 0`
 
 	// A grant whose chain lives stays until the end of that, whatever was known at its birth.
-	sqlKeepGrants = `UPDATE grants SET leaves_at = expires_at WHERE tenant = $1 AND id IN (SELECT id FROM grants
+	// The condition stands twice here and below as in sqlKVSweep.
+	sqlKeepGrants = `UPDATE grants SET leaves_at = expires_at WHERE tenant = $1 AND +leaves_at < $2 AND id IN (SELECT id FROM grants
 			WHERE tenant = $1 AND leaves_at < $2 ORDER BY leaves_at LIMIT $3)
 		AND ended_at = 0 AND length(refresh_hash) > 0 AND expires_at >= $2`
-	sqlSweepGrants = `DELETE FROM grants WHERE tenant = $1 AND id IN (SELECT id FROM grants
+	sqlSweepGrants = `DELETE FROM grants WHERE tenant = $1 AND +leaves_at < $2 AND id IN (SELECT id FROM grants
 			WHERE tenant = $1 AND leaves_at < $2 ORDER BY leaves_at LIMIT $3)
 		AND (ended_at > 0 OR length(refresh_hash) = 0 OR expires_at < $2)`
 
@@ -98,7 +99,7 @@ const (
 	sqlTokenEnded  = `SELECT kind FROM endings WHERE tenant = $1
 		AND (kind, value) IN (VALUES ('grant', $2), ('token', $3), ('client', $4), ('subject', $5), ('tenant', $1), ('key', $7), ('session', $8))
 		AND (kind NOT IN ('client', 'subject', 'tenant') OR issued_before >= $6) LIMIT 1`
-	sqlSweepEndings = `DELETE FROM endings WHERE tenant = $1 AND (kind, value) IN (SELECT kind, value FROM endings
+	sqlSweepEndings = `DELETE FROM endings WHERE tenant = $1 AND +until < $2 AND (kind, value) IN (SELECT kind, value FROM endings
 		WHERE tenant = $1 AND until < $2 ORDER BY until LIMIT $3)`
 	// $2 place, $3 how far, $4 now.
 	sqlEndingsOfTenant = `SELECT kind, value, seq, issued_before, until FROM endings

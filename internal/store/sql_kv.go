@@ -15,5 +15,7 @@ const (
 	sqlKVTake   = `DELETE FROM kv WHERE key = $1 AND expires_at > $2 RETURNING value`
 	sqlKVDelete = `DELETE FROM kv WHERE key = $1`
 	sqlKVCount  = `SELECT COUNT(*) FROM kv`
-	sqlKVSweep  = `DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
+	// On PostgreSQL a sweep that waited for a row looks at the row again, not at what it had chosen by: so the condition stands
+	// in both places. The plus has rows found by their key.
+	sqlKVSweep = `DELETE FROM kv WHERE +expires_at <= $1 AND key IN (SELECT key FROM kv WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
 )

@@ -1,7 +1,6 @@
 package front_test
 
 import (
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -14,15 +13,7 @@ import (
 // of the other listeners, and does not get to the API in parts.
 func TestHeadsAreBounded(t *testing.T) {
 	spec.Covers(t, "FT-32", "DS-06")
-	var api heard
-	upstream := httptest.NewServer(&api)
-	defer upstream.Close()
-	text := strings.Replace(yaml(discovery(t), ""), "upstreams:\n", `upstreams:
-  - {path: /open, url: '`+upstream.URL+`', anonymous: true, routes: [{path: '/{rest...}', methods: [GET, POST]}]}
-`, 1)
-	var log proxytest.Log
-	address, stop := start(t, place(t, with(map[string]string{"bff.yaml": text})), &log)
-	defer stop()
+	api, address := openAPI(t)
 	const end = " HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n"
 	for about, test := range map[string]struct {
 		sent   string

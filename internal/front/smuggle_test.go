@@ -36,19 +36,27 @@ func (h *heard) take() []string {
 	return requests
 }
 
-// TestSmuggling: a request that two readers could divide differently is refused and ends
-// its connection, or is one request that ends it; the API never sees a second one.
-func TestSmuggling(t *testing.T) {
-	spec.Covers(t, "PX-13")
-	var api heard
-	upstream := httptest.NewServer(&api)
-	defer upstream.Close()
+// openAPI starts a BFF that passes on whatever is asked for below /open, and the API that
+// hears it.
+func openAPI(t *testing.T) (api *heard, address string) {
+	t.Helper()
+	api = &heard{}
+	upstream := httptest.NewServer(api)
+	t.Cleanup(upstream.Close)
 	text := strings.Replace(yaml(discovery(t), ""), "upstreams:\n", `upstreams:
   - {path: /open, url: '`+upstream.URL+`', anonymous: true, routes: [{path: '/{rest...}', methods: [GET, POST]}]}
 `, 1)
 	var log proxytest.Log
 	address, stop := start(t, place(t, with(map[string]string{"bff.yaml": text})), &log)
-	defer stop()
+	t.Cleanup(func() { stop() })
+	return api, address
+}
+
+// TestSmuggling: a request that two readers could divide differently is refused and ends
+// its connection, or is one request that ends it; the API never sees a second one.
+func TestSmuggling(t *testing.T) {
+	spec.Covers(t, "PX-13")
+	api, address := openAPI(t)
 
 	const head = "POST /open/x HTTP/1.1\r\nHost: app.example\r\n"
 	const inner = "GET /open/hidden HTTP/1.1\r\nHost: app.example\r\nX-Smuggled: 1\r\n\r\n"
